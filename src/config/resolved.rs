@@ -1,0 +1,243 @@
+//! The configuration as it is meant.
+
+use std::{collections::BTreeMap, path::PathBuf, time::Duration};
+
+use url::Url;
+
+use super::{Audit, Origin, Secret};
+use crate::types::{ByteSize, ColumnType, PipelineName, TableName};
+
+/// A project: `longshore.yml` and what lies beside it.
+pub struct Project {
+    /// The folder of `longshore.yml`, absolute.
+    pub root: PathBuf,
+    /// Where published tables live.
+    pub warehouse: WarehouseConfig,
+    /// The one ceiling for the process's large buffers.
+    pub memory: ByteSize,
+    /// The connections by name.
+    pub connections: BTreeMap<String, Connection>,
+}
+
+impl Project {
+    /// The folder of everything local that is not the warehouse: stage, ledger, sample data.
+    pub fn state_dir(&self) -> PathBuf {
+        self.root.join(".longshore")
+    }
+
+    /// The folder of the pipeline files.
+    pub fn pipelines_dir(&self) -> PathBuf {
+        self.root.join("pipelines")
+    }
+}
+
+/// Where published tables live, and how.
+pub struct WarehouseConfig {
+    /// `file:///…/`, `s3://bucket/prefix/`, `gs://…/`, `az://…/`; ends with a slash.
+    pub url: Url,
+    /// The format of its tables.
+    pub format: Format,
+    /// Settings of the object store by the names that object stores give them
+    /// (`aws_endpoint`, `aws_region`, …), values possibly secret.
+    pub options: BTreeMap<String, Secret>,
+    /// Where it is written.
+    pub origin: Origin,
+}
+
+/// A table format.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// Delta Lake.
+    Delta,
+    /// Plain Parquet files and a manifest.
+    Parquet,
+}
+
+/// A source's address, login and limits.
+#[derive(Clone)]
+pub struct Connection {
+    /// Its name in `longshore.yml`.
+    pub name: String,
+    /// Which source it is.
+    pub kind: SourceKind,
+    /// The whole URL, credentials included. A relative SQLite path is already joined to the root.
+    pub url: Secret,
+    /// At most so many connections at once, per run.
+    pub connections: usize,
+    /// How far behind a replica may be.
+    pub max_lag: Option<Duration>,
+    /// The longest that one statement may take on the source.
+    pub statement_timeout: Option<Duration>,
+    /// Whether a server that is not a replica may be read.
+    pub allow_primary: bool,
+    /// Where it is written.
+    pub origin: Origin,
+}
+
+/// Which source a connection leads to, by its URL's scheme.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SourceKind {
+    /// `postgres://`, `postgresql://`
+    Postgres,
+    /// `sqlite:`
+    Sqlite,
+}
+
+/// One pipeline file.
+pub struct Pipeline {
+    /// The file's stem.
+    pub name: PipelineName,
+    /// What it is for, in the user's words.
+    pub description: Option<String>,
+    /// What to extract, from where.
+    pub extract: Vec<ExtractGroup>,
+    /// The folder of its models, absolute, where it has any.
+    pub transform: Option<PathBuf>,
+    /// The start of its file.
+    pub origin: Origin,
+}
+
+/// The tables to take from one connection.
+pub struct ExtractGroup {
+    /// The connection's name; it exists.
+    pub from: String,
+    /// The warehouse schema that the tables take.
+    pub into: String,
+    /// Which tables, in the order written.
+    pub tables: Vec<TableRule>,
+    /// Where it is written.
+    pub origin: Origin,
+}
+
+/// What to do with the source tables that a selection names.
+#[derive(Clone)]
+pub struct TableRule {
+    /// Which.
+    pub selection: Selection,
+    /// Leave them out.
+    pub skip: bool,
+    /// The name in the warehouse, where it is not the source's (one table only).
+    pub rename: Option<String>,
+    /// How the new rows meet the published ones.
+    pub mode: Mode,
+    /// Which columns, and what becomes of them.
+    pub columns: ColumnRules,
+    /// A condition in the source's SQL that rows must meet.
+    pub filter: Option<String>,
+    /// Checks before publishing.
+    pub audits: Vec<Audit>,
+    /// Where it is written.
+    pub origin: Origin,
+}
+
+/// What a table rule selects.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Selection {
+    /// Tables and views by name or pattern.
+    Tables(TablePattern),
+    /// The result of one SELECT statement in the source's SQL, under a name of its own.
+    Query {
+        /// The table's name in the warehouse.
+        name: String,
+        /// The statement.
+        sql: String,
+    },
+}
+
+/// `schema.table`, where each part may hold `*`; without a dot, the source's default schema.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TablePattern {
+    /// The schema part; `None` is the source's default schema.
+    pub schema: Option<String>,
+    /// The table part.
+    pub table: String,
+}
+
+impl TablePattern {
+    /// Reads `public.*`, `orders` or `"Odd.Schema"."Odd.Table"` (double quotes keep dots and stars
+    /// as they are only in so far as no `*` inside quotes is a wildcard).
+    pub fn is_exact(&self) -> bool {
+        !self.table.contains('*') && self.schema.as_ref().is_none_or(|schema| !schema.contains('*'))
+    }
+
+    /// Whether a table of this name is meant; `default_schema` stands in where the pattern has none.
+    pub fn matches(&self, schema: &str, table: &str, default_schema: &str) -> bool {
+        wildcard(self.schema.as_deref().unwrap_or(default_schema), schema)
+            && wildcard(&self.table, table)
+    }
+}
+
+/// Whether `text` matches `pattern`, in which `*` stands for any run of characters.
+fn wildcard(pattern: &str, text: &str) -> bool {
+    match pattern.split_once('*') {
+        None => pattern == text,
+        Some((head, rest)) => text.strip_prefix(head).is_some_and(|tail| {
+            (0..=tail.len())
+                .filter(|at| tail.is_char_boundary(*at))
+                .any(|at| wildcard(rest, &tail[at..]))
+        }),
+    }
+}
+
+/// How new rows meet the published ones.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, strum::Display)]
+#[strum(serialize_all = "snake_case")]
+pub enum Mode {
+    /// The new rows are the table.
+    #[default]
+    Replace,
+    /// The new rows are added to the table.
+    Append,
+}
+
+/// Which columns to take, and what becomes of them. Names are the source's.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ColumnRules {
+    /// Only these, where given.
+    pub only: Option<Vec<String>>,
+    /// Not these.
+    pub drop: Vec<String>,
+    /// Read as another type.
+    pub cast: BTreeMap<String, ColumnType>,
+    /// Made unreadable before anything is written anywhere.
+    pub mask: BTreeMap<String, Mask>,
+    /// New names, source name first.
+    pub rename: BTreeMap<String, String>,
+}
+
+/// How a column is made unreadable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, strum::Display)]
+#[strum(serialize_all = "snake_case")]
+pub enum Mask {
+    /// The SHA-256 of the value's text, in hexadecimal: equal values stay equal. NULL stays NULL.
+    Sha256,
+    /// The text `***`. NULL stays NULL.
+    Redact,
+}
+
+/// A model's table and mode, as its header says; the model itself belongs to `transform`.
+#[derive(Debug, Clone)]
+pub struct ModelRules {
+    /// The table it makes.
+    pub table: TableName,
+    /// How its rows meet the published ones.
+    pub mode: Mode,
+    /// Checks before publishing.
+    pub audits: Vec<Audit>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patterns_match_whole_names() {
+        let all = TablePattern { schema: Some("public".into()), table: "*".into() };
+        assert!(
+            all.matches("public", "orders", "public") && !all.matches("other", "orders", "public")
+        );
+        let some = TablePattern { schema: None, table: "a*b*c".into() };
+        assert!(some.matches("main", "aXbYc", "main") && !some.matches("main", "aXbY", "main"));
+        assert!(some.matches("main", "abc", "main") && some.matches("main", "aébc", "main"));
+    }
+}

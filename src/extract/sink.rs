@@ -1,0 +1,110 @@
+//! Sinks that wrap sinks: behaviour that every source gets for nothing.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
+
+use arrow::{
+    array::{Array, ArrayRef, AsArray, StringViewBuilder},
+    datatypes::{DataType, SchemaRef},
+    record_batch::RecordBatch,
+};
+use sha2::{Digest, Sha256};
+
+use super::{BatchSink, TableRequest};
+use crate::{
+    config::Mask,
+    error::{Error, ErrorKind, Result},
+};
+
+/// Makes masked columns unreadable before the wrapped sink sees them.
+pub struct MaskingSink {
+    inner: Box<dyn BatchSink>,
+    masks: Vec<(usize, Mask)>,
+    schema: SchemaRef,
+}
+
+impl MaskingSink {
+    /// Wraps `inner` if `request` masks any column; otherwise gives `inner` back as it is.
+    pub fn wrap(request: &TableRequest, inner: Box<dyn BatchSink>) -> Box<dyn BatchSink> {
+        let masks: Vec<_> = request
+            .columns
+            .iter()
+            .enumerate()
+            .filter_map(|(at, column)| Some((at, column.mask?)))
+            .collect();
+        if masks.is_empty() {
+            return inner;
+        }
+        Box::new(Self { inner, masks, schema: request.schema() })
+    }
+}
+
+impl BatchSink for MaskingSink {
+    fn push(&mut self, batch: RecordBatch) -> Result<()> {
+        let mut columns = batch.columns().to_vec();
+        for (at, mask) in &self.masks {
+            let column = columns
+                .get_mut(*at)
+                .ok_or_else(|| Error::internal("a masked column is missing from a batch"))?;
+            *column = masked(column, *mask)?;
+        }
+        let batch = RecordBatch::try_new(self.schema.clone(), columns)
+            .map_err(|error| Error::internal(format!("a masked batch is malformed: {error}")))?;
+        self.inner.push(batch)
+    }
+
+    fn complete(self: Box<Self>, rows: u64) -> Result<()> {
+        self.inner.complete(rows)
+    }
+}
+
+fn masked(column: &ArrayRef, mask: Mask) -> Result<ArrayRef> {
+    if column.data_type() != &DataType::Utf8View {
+        return Err(Error::internal("a column to be masked was not read as text"));
+    }
+    let mut out = StringViewBuilder::with_capacity(column.len());
+    for value in column.as_string_view() {
+        match (value, mask) {
+            (None, _) => out.append_null(),
+            (Some(text), Mask::Sha256) => out.append_value(format!("{:x}", Sha256::digest(text))),
+            (Some(_), Mask::Redact) => out.append_value("***"),
+        }
+    }
+    Ok(Arc::new(out.finish()))
+}
+
+/// Counts what passes, for progress and for the check that a chunk is whole.
+pub struct CountingSink {
+    inner: Box<dyn BatchSink>,
+    rows: u64,
+    progress: Arc<AtomicU64>,
+}
+
+impl CountingSink {
+    /// Wraps `inner`; rows are added to `progress` as they pass.
+    pub fn new(inner: Box<dyn BatchSink>, progress: Arc<AtomicU64>) -> Self {
+        Self { inner, rows: 0, progress }
+    }
+}
+
+impl BatchSink for CountingSink {
+    fn push(&mut self, batch: RecordBatch) -> Result<()> {
+        let rows = batch.num_rows() as u64;
+        self.inner.push(batch)?;
+        self.rows += rows;
+        self.progress.fetch_add(rows, Ordering::Relaxed);
+        Ok(())
+    }
+
+    fn complete(self: Box<Self>, rows: u64) -> Result<()> {
+        if rows != self.rows {
+            return Err(Error::new(
+                ErrorKind::Data,
+                format!("the source reports {rows} rows, but {} arrived", self.rows),
+            ));
+        }
+        self.inner.complete(rows)
+    }
+}

@@ -1,0 +1,15 @@
+//! Nouns that every step of the flow shares: names, ids, sizes, column types, files.
+//!
+//! Nothing here does I/O, and nothing here knows what a pipeline is.
+
+mod budget;
+mod columns;
+mod files;
+mod names;
+mod size;
+
+pub use budget::{Budget, Permit};
+pub use columns::{ColumnType, canonical_field, canonical_schema, canonical_type};
+pub use files::{Bound, ColumnStats, DataFile, TableFiles};
+pub use names::{Generation, PipelineName, RunId, TableName, path_segment};
+pub use size::ByteSize;

@@ -1,0 +1,209 @@
+//! Names and ids.
+
+use std::{fmt, str::FromStr};
+
+use serde::{Deserialize, Serialize};
+
+/// A table's name in the warehouse: schema and table, both exactly as written.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct TableName {
+    /// The schema it lives in.
+    pub schema: String,
+    /// Its name inside the schema.
+    pub table: String,
+}
+
+impl TableName {
+    /// The table `schema.table`.
+    pub fn new(schema: impl Into<String>, table: impl Into<String>) -> Self {
+        Self { schema: schema.into(), table: table.into() }
+    }
+
+    /// The folder of this table below the warehouse's root: `schema/table`, each as
+    /// [`path_segment`] writes it, so that no name can leave its place or meet `_longshore`.
+    pub fn folder(&self) -> String {
+        format!("{}/{}", path_segment(&self.schema), path_segment(&self.table))
+    }
+
+    /// The name as SQL: quoted where it needs quotes.
+    pub fn quoted(&self) -> String {
+        format!("{}.{}", quote(&self.schema), quote(&self.table))
+    }
+}
+
+fn quote(part: &str) -> String {
+    let plain = part
+        .chars()
+        .enumerate()
+        .all(|(at, c)| c == '_' || c.is_ascii_lowercase() || (at > 0 && c.is_ascii_digit()));
+    if plain && !part.is_empty() {
+        part.to_owned()
+    } else {
+        format!("\"{}\"", part.replace('"', "\"\""))
+    }
+}
+
+/// One path segment for any name: ASCII letters, digits, `-`, and inner `_` and `.` stay; every
+/// other byte becomes `~` and two hex digits. `~` because no URL or reader encodes it a second time.
+///
+/// Two names that differ only in case give two segments that differ only in case: the plan refuses
+/// such a pair, because some file systems fold case.
+pub fn path_segment(name: &str) -> String {
+    use fmt::Write as _;
+    let mut segment = String::with_capacity(name.len());
+    for (at, byte) in name.bytes().enumerate() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' => segment.push(byte as char),
+            b'_' | b'.' if at > 0 => segment.push(byte as char),
+            _ => {
+                let _ = write!(segment, "~{byte:02x}");
+            }
+        }
+    }
+    segment
+}
+
+impl fmt::Display for TableName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&format!("{}.{}", self.schema, self.table))
+    }
+}
+
+impl FromStr for TableName {
+    type Err = String;
+
+    /// Splits at the first dot; a table whose own name holds dots keeps them.
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text.split_once('.') {
+            Some((schema, table)) if !schema.is_empty() && !table.is_empty() => {
+                Ok(Self::new(schema, table))
+            }
+            _ => Err(format!("`{text}` is not a table name such as `schema.table`")),
+        }
+    }
+}
+
+impl TryFrom<String> for TableName {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        text.parse()
+    }
+}
+
+impl From<TableName> for String {
+    fn from(name: TableName) -> Self {
+        name.to_string()
+    }
+}
+
+/// A run's id: unique, and sorts by start time (`20261122t141153z-3f9a1c`).
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct RunId(String);
+
+impl RunId {
+    /// A new id for a run that starts at `start`.
+    pub fn new(start: jiff::Timestamp) -> Self {
+        let random = uuid::Uuid::now_v7().simple().to_string();
+        let tail = &random[random.len() - 6..];
+        Self(format!("{}-{tail}", start.strftime("%Y%m%dt%H%M%Sz")))
+    }
+
+    /// The id as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for RunId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.0)
+    }
+}
+
+impl FromStr for RunId {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let sound = !text.is_empty()
+            && text.len() <= 64
+            && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
+        if sound { Ok(Self(text.to_owned())) } else { Err(format!("`{text}` is not a run's id")) }
+    }
+}
+
+/// A pipeline's name: the stem of its file.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct PipelineName(String);
+
+impl PipelineName {
+    /// Takes `name` as it is.
+    pub fn new(name: impl Into<String>) -> Self {
+        Self(name.into())
+    }
+
+    /// The name as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for PipelineName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.0)
+    }
+}
+
+/// A generation's number: 1 is the first; each publish adds one.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, Default,
+)]
+#[serde(transparent)]
+pub struct Generation(pub u64);
+
+impl Generation {
+    /// The one after this.
+    #[must_use]
+    pub fn next(self) -> Self {
+        Self(self.0 + 1)
+    }
+}
+
+impl fmt::Display for Generation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.0.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn folders_never_leave_their_place() {
+        let folder = |schema: &str, table: &str| TableName::new(schema, table).folder();
+        assert_eq!(folder("shop", "orders_2024"), "shop/orders_2024");
+        assert_eq!(folder("..", "a/b"), "~2e./a~2fb");
+        assert_eq!(folder("_longshore", "x"), "~5flongshore/x");
+        assert_eq!(folder("Shop", "~"), "Shop/~7e");
+        assert_eq!(folder("a", "é"), "a/~c3~a9");
+    }
+
+    #[test]
+    fn names_quote_only_where_sql_needs_it() {
+        assert_eq!(TableName::new("shop", "orders").quoted(), "shop.orders");
+        assert_eq!(TableName::new("Shop", "a\"b").quoted(), "\"Shop\".\"a\"\"b\"");
+    }
+
+    #[test]
+    fn run_ids_sort_by_start() {
+        let early = RunId::new("2026-01-01T00:00:00Z".parse().unwrap());
+        let late = RunId::new("2026-01-02T00:00:00Z".parse().unwrap());
+        assert!(early < late);
+        assert_eq!(early.as_str().parse::<RunId>().unwrap(), early);
+        assert!("../x".parse::<RunId>().is_err());
+    }
+}
