@@ -18,4 +18,5 @@ pub mod config;
 pub mod error;
 pub mod extract;
 pub mod run;
+pub mod stage;
 pub mod types;
