@@ -14,6 +14,7 @@
 //! never import each other; `run` joins them. The numbered invariants are in the README's
 //! architecture section, each with the test that enforces it.
 
+pub mod cli;
 pub mod config;
 pub mod error;
 pub mod extract;

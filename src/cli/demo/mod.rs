@@ -1,0 +1,4 @@
+mod database;
+mod random;
+mod shop;
+mod words;

@@ -1,0 +1,7 @@
+//! The command line.
+
+mod args;
+mod demo;
+mod export;
+mod render;
+mod talk;
