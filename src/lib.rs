@@ -18,3 +18,4 @@ pub mod config;
 pub mod error;
 pub mod extract;
 pub mod types;
+pub mod warehouse;
