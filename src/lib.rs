@@ -21,3 +21,4 @@ pub mod extract;
 pub mod run;
 pub mod stage;
 pub mod types;
+pub mod warehouse;
