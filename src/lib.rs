@@ -20,5 +20,6 @@ pub mod error;
 pub mod extract;
 pub mod run;
 pub mod stage;
+pub mod transform;
 pub mod types;
 pub mod warehouse;

@@ -15,4 +15,10 @@
     reason = "products are written as their makers write them, many times a page"
 )]
 
+mod conformance;
 mod harness;
+mod nightly;
+mod postgres;
+mod readme;
+mod tidy;
+mod warehouse;

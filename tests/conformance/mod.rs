@@ -87,7 +87,9 @@ struct Candidate {
 impl Candidate {
     fn new(mut workspace: Workspace, url: &str, dialect: &'static Dialect) -> Self {
         workspace.set("UNUSED", "");
-        let connection = format!("warehouse: {{url: ./warehouse}}\nconnections:\n  it: {{url: '{url}', connections: 3}}\n");
+        let connection = format!(
+            "warehouse: {{url: ./warehouse}}\nconnections:\n  it: {{url: '{url}', connections: 3}}\n"
+        );
         workspace.write("longshore.yml", connection);
         let project = Project::load(&workspace.path("longshore.yml")).unwrap();
         let source = extract::source(&project.connection("it").unwrap()).unwrap();
@@ -95,7 +97,8 @@ impl Candidate {
     }
 
     fn pipeline(&self, tables: &str) -> Pipeline {
-        self.workspace.write("pipelines/exam.yml", format!("extract:\n  - from: it\n    tables: {tables}\n"));
+        self.workspace
+            .write("pipelines/exam.yml", format!("extract:\n  - from: it\n    tables: {tables}\n"));
         let project = Project::load(&self.workspace.path("longshore.yml")).unwrap();
         project.pipeline("exam").unwrap()
     }
@@ -117,7 +120,8 @@ impl Candidate {
                 found.push(self.source.describe(name, sql).await?);
             }
         }
-        let ruled = build_requests(self.source.as_ref(), group, &found, self.source.default_schema())?;
+        let ruled =
+            build_requests(self.source.as_ref(), group, &found, self.source.default_schema())?;
         Ok(ruled.into_iter().map(|(request, _)| request).collect())
     }
 
@@ -132,7 +136,10 @@ impl Candidate {
             let kept = Kept::default();
             let reads = chunks.iter().map(|chunk| {
                 assert_eq!(chunk.table, index);
-                snapshot.read(chunk, Box::new(Sink { mine: Vec::new(), kept: kept.clone(), fails: false }))
+                snapshot.read(
+                    chunk,
+                    Box::new(Sink { mine: Vec::new(), kept: kept.clone(), fails: false }),
+                )
             });
             futures::future::try_join_all(reads).await?;
             let batches = std::mem::take(&mut *kept.batches.lock().unwrap());
@@ -153,7 +160,9 @@ fn session() -> Session {
 fn ids(batches: &[RecordBatch]) -> Vec<i64> {
     let mut ids: Vec<i64> = batches
         .iter()
-        .flat_map(|batch| batch.column_by_name("id").unwrap().as_primitive::<Int64Type>().values().to_vec())
+        .flat_map(|batch| {
+            batch.column_by_name("id").unwrap().as_primitive::<Int64Type>().values().to_vec()
+        })
         .collect();
     ids.sort_unstable();
     ids
@@ -164,7 +173,8 @@ async fn candidates() -> Vec<Candidate> {
     database.load(POSTGRES.make).await;
     let workspace = Workspace::new();
     let file = workspace.path("exam.db");
-    let mut sqlite = sqlx::sqlite::SqliteConnectOptions::new().filename(&file).create_if_missing(true);
+    let mut sqlite =
+        sqlx::sqlite::SqliteConnectOptions::new().filename(&file).create_if_missing(true);
     sqlite = sqlite.journal_mode(sqlx::sqlite::SqliteJournalMode::Delete);
     let mut connection = sqlx::ConnectOptions::connect(&sqlite).await.unwrap();
     sqlx::raw_sql(SQLITE.make).execute(&mut connection).await.unwrap();
@@ -194,7 +204,9 @@ async fn every_source_passes_the_exam() {
 
 async fn discovers(candidate: &Candidate) {
     let pattern = candidate.pipeline("[\"*\"]").extract[0].tables[0].clone();
-    let longshore::config::Selection::Tables(pattern) = pattern.selection else { panic!("a pattern") };
+    let longshore::config::Selection::Tables(pattern) = pattern.selection else {
+        panic!("a pattern")
+    };
     let found = candidate.source.discover(&[pattern]).await.unwrap();
     let names: Vec<_> = found.iter().map(|table| table.name.as_str()).collect();
     assert_eq!(names, ["few", "nothing", "numbers"], "{}", candidate.dialect.name);
@@ -214,8 +226,11 @@ async fn keeps_values(candidate: &Candidate) {
     let tables = candidate.read("[numbers]").await.unwrap();
     let options = FormatOptions::default().with_null("∅");
     for batch in &tables[0] {
-        let formatters: Vec<_> =
-            batch.columns().iter().map(|column| ArrayFormatter::try_new(column, &options).unwrap()).collect();
+        let formatters: Vec<_> = batch
+            .columns()
+            .iter()
+            .map(|column| ArrayFormatter::try_new(column, &options).unwrap())
+            .collect();
         for row in 0..batch.num_rows() {
             let id = batch.column(0).as_primitive::<Int64Type>().value(row);
             let half = batch.column(1).as_primitive::<arrow::datatypes::Float64Type>().value(row);

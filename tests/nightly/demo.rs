@@ -12,11 +12,23 @@ use crate::harness::{
 
 /// The sample's tables with a query that gives each row's key and one exact amount or text.
 const SOURCE: &[(&str, &str)] = &[
-    ("customers", "select count(*), cast(sum(id) as text), cast(count(segment) as text) from customers"),
-    ("products", "select count(*), cast(sum(id) as text), cast(count(discontinued_on) as text) from products"),
+    (
+        "customers",
+        "select count(*), cast(sum(id) as text), cast(count(segment) as text) from customers",
+    ),
+    (
+        "products",
+        "select count(*), cast(sum(id) as text), cast(count(discontinued_on) as text) from products",
+    ),
     ("orders", "select count(*), cast(sum(id) as text), cast(count(note) as text) from orders"),
-    ("order_items", "select count(*), cast(sum(order_id) as text), cast(sum(quantity) as text) from order_items"),
-    ("payments", "select count(*), cast(sum(id) as text), cast(count(paid_at) as text) from payments"),
+    (
+        "order_items",
+        "select count(*), cast(sum(order_id) as text), cast(sum(quantity) as text) from order_items",
+    ),
+    (
+        "payments",
+        "select count(*), cast(sum(id) as text), cast(count(paid_at) as text) from payments",
+    ),
 ];
 
 async fn source_counts(workspace: &Workspace) -> BTreeMap<&'static str, (u64, String, String)> {
@@ -77,10 +89,11 @@ async fn every_value_of_the_sample_is_the_source_s_own() {
     let workspace = demo_project();
     let url = format!("sqlite:{}?mode=ro", workspace.path(".longshore/shop.db").display());
     let mut shop = SqliteConnection::connect(&url).await.unwrap();
-    let orders = sqlx::query("select id, note, cast(round(total * 100) as integer) as cents from orders")
-        .fetch_all(&mut shop)
-        .await
-        .unwrap();
+    let orders =
+        sqlx::query("select id, note, cast(round(total * 100) as integer) as cents from orders")
+            .fetch_all(&mut shop)
+            .await
+            .unwrap();
     let mut expected: Vec<(i64, Option<String>, i64)> =
         orders.iter().map(|row| (row.get(0), row.get(1), row.get(2))).collect();
     let folder = workspace.path("warehouse/shop/orders");

@@ -15,7 +15,10 @@ fn newest_run(workspace: &crate::harness::workspace::Workspace) -> serde_json::V
 fn a_typo_in_a_model_extracts_nothing() {
     let workspace = demo_project();
     let model = "sql/nightly/mart/typo.sql";
-    workspace.write(model, "select\n    customer_id,\n    sum(totl) as total\nfrom shop.orders\ngroup by 1\n");
+    workspace.write(
+        model,
+        "select\n    customer_id,\n    sum(totl) as total\nfrom shop.orders\ngroup by 1\n",
+    );
     let outcome = workspace.run(&["run", "nightly"]).failed_with(2);
     let said = &outcome.stderr;
     assert!(said.contains("model `mart.typo` cannot be planned; nothing was extracted"), "{said}");
@@ -32,7 +35,12 @@ fn a_typo_in_a_model_extracts_nothing() {
 fn a_failing_audit_publishes_nothing() {
     let workspace = demo_project();
     let before = workspace.files("warehouse");
-    edit(&workspace, "pipelines/nightly.yml", "values: [new, paid, shipped, cancelled]", "values: [new, paid, shipped]");
+    edit(
+        &workspace,
+        "pipelines/nightly.yml",
+        "values: [new, paid, shipped, cancelled]",
+        "values: [new, paid, shipped]",
+    );
     let outcome = workspace.run(&["run", "nightly"]).failed_with(1);
     let said = &outcome.stderr;
     assert!(said.contains("the warehouse is unchanged at generation 1"), "{said}");

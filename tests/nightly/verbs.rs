@@ -142,7 +142,10 @@ fn append_adds_to_what_is_published() {
 fn plain_parquet_is_read_by_others() {
     let workspace = demo_project();
     let text = workspace.read("longshore.yml");
-    workspace.write("longshore.yml", text.replace("format: delta", "format: parquet").replace("./warehouse", "./plain"));
+    workspace.write(
+        "longshore.yml",
+        text.replace("format: delta", "format: parquet").replace("./warehouse", "./plain"),
+    );
     workspace.run(&["run", "nightly"]).succeeded();
     let files = workspace.files("plain/shop/orders");
     let parquet: Vec<_> = files.iter().filter(|file| file.ends_with(".parquet")).collect();

@@ -34,14 +34,20 @@ async fn a_killed_run_leaves_readers_a_whole_generation() {
         let killed = running.kill();
         let after = workspace.run(&["sql", "--format", "csv", query]).succeeded().stdout;
         let next = format!("round,n\n{moment},120000\n");
-        assert!(after == before || after == next, "a part is seen: {after} after {before}\n{killed}");
+        assert!(
+            after == before || after == next,
+            "a part is seen: {after} after {before}\n{killed}"
+        );
         workspace.run(&["run", "load"]).succeeded();
         let settled = workspace.run(&["sql", "--format", "csv", query]).succeeded().stdout;
         assert_eq!(settled, next);
         // Foreign readers of single tables agree once the next run has settled things.
         let folder = workspace.path("warehouse/shop/a");
         let print = readers::fingerprint(Reader::DeltaRs, folder.to_str().unwrap(), &[]);
-        assert_eq!((print.rows, print.columns["round"].min.clone()), (60000, Some(moment.to_string())));
+        assert_eq!(
+            (print.rows, print.columns["round"].min.clone()),
+            (60000, Some(moment.to_string()))
+        );
     }
     let runs = workspace.run(&["runs", "--json", "--limit", "50"]).succeeded().stdout;
     assert!(runs.contains("\"crashed\""), "the ledger tells of the killed runs: {runs}");

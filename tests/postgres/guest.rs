@@ -24,7 +24,9 @@ async fn a_primary_and_a_mighty_login_are_refused() {
     let primary = with_url(database.primary_url("reader"), "");
     let outcome = primary.run(&["run", "load"]).failed_with(1);
     assert!(outcome.stderr.contains("allow_primary"), "{outcome}");
-    with_url(database.primary_url("reader"), ", allow_primary: true").run(&["run", "load"]).succeeded();
+    with_url(database.primary_url("reader"), ", allow_primary: true")
+        .run(&["run", "load"])
+        .succeeded();
 
     let mighty = with_url(database.standby_url("postgres"), "");
     let outcome = mighty.run(&["check"]);
@@ -32,7 +34,9 @@ async fn a_primary_and_a_mighty_login_are_refused() {
     let said = format!("{}{}", outcome.stdout, outcome.stderr);
     assert!(said.contains("superuser"), "{said}");
 
-    let role = format!("create role scribe login password '{PASSWORD}'; grant select, insert on a to scribe;");
+    let role = format!(
+        "create role scribe login password '{PASSWORD}'; grant select, insert on a to scribe;"
+    );
     database.load(&role).await;
     let writer = with_url(database.standby_url("scribe"), "");
     let outcome = writer.run(&["run", "load"]).failed_with(1);
@@ -49,7 +53,10 @@ async fn every_session_is_read_only_and_named() {
     let ours: Vec<_> = log.lines().filter(|line| line.contains("longshore/load/")).collect();
     assert!(!ours.is_empty(), "our sessions carry their run's name in the server's log");
     for word in ["insert ", "update ", "delete ", "create ", "drop ", "alter "] {
-        let written: Vec<_> = ours.iter().filter(|line| line.to_lowercase().contains(&format!("statement: {word}"))).collect();
+        let written: Vec<_> = ours
+            .iter()
+            .filter(|line| line.to_lowercase().contains(&format!("statement: {word}")))
+            .collect();
         assert!(written.is_empty(), "{written:?}");
     }
 }
@@ -81,7 +88,9 @@ async fn no_secret_is_shown_anywhere() {
         workspace.run(&["run", "load", "-vv"]),
         workspace.run(&["runs"]),
         wrong.run(&["run", "load", "-vv"]).failed_with(1),
-        with_url(database.url().replace("127.0.0.1", "127.0.0.1.invalid"), "").run(&["run", "load"]).failed_with(1),
+        with_url(database.url().replace("127.0.0.1", "127.0.0.1.invalid"), "")
+            .run(&["run", "load"])
+            .failed_with(1),
         with_url(format!("{}?sslmode=verify-full", database.url()), "").run(&["run", "load"]),
     ];
     for outcome in &outputs {

@@ -18,7 +18,8 @@ async fn all_tables_arrive_with_equal_counts_and_sums() {
     let workspace = project(&database, "      - public.*\n");
     let outcome = workspace.run(&["run", "load", "--json"]).succeeded();
     let report: serde_json::Value = serde_json::from_str(&outcome.stdout).unwrap();
-    let rows: u64 = report["steps"].as_array().unwrap().iter().map(|s| s["rows"].as_u64().unwrap()).sum();
+    let rows: u64 =
+        report["steps"].as_array().unwrap().iter().map(|s| s["rows"].as_u64().unwrap()).sum();
     assert_eq!(rows, loaded);
     for table in TABLES {
         let folder = workspace.path(format!("warehouse/shop/{table}"));

@@ -45,14 +45,17 @@ const LOSSLESS: &str = "
 
 /// What PostgreSQL itself says of a column, as text, in the order of ids.
 async fn texts(database: &crate::harness::postgres::Database<'_>, expression: &str) -> Vec<String> {
-    let query = format!("select coalesce(string_agg(coalesce(({expression})::text, '∅'), E'\\x1f' order by id), '') from kinds");
+    let query = format!(
+        "select coalesce(string_agg(coalesce(({expression})::text, '∅'), E'\\x1f' order by id), '') from kinds"
+    );
     let all = database.standby_text(&query).await;
     all.split('\x1f').map(str::to_owned).collect()
 }
 
 /// What another reader finds in a published column, as text, in the order of ids.
 fn published(rows: &[serde_json::Value], column: &str) -> Vec<String> {
-    let mut found: Vec<_> = rows.iter().map(|row| (row["id"].as_i64().unwrap(), &row[column])).collect();
+    let mut found: Vec<_> =
+        rows.iter().map(|row| (row["id"].as_i64().unwrap(), &row[column])).collect();
     found.sort_by_key(|(id, _)| *id);
     found
         .into_iter()
@@ -79,13 +82,32 @@ async fn values_at_the_edges_arrive_whole() {
     assert_eq!(rows.len(), 3);
     // The column, and how PostgreSQL says the same as text.
     let columns = [
-        ("flag", "flag"), ("small", "small"), ("whole", "whole"), ("big", "big"),
-        ("exact", "exact"), ("wide", "wide"), ("huge", "huge"), ("loose", "loose"),
-        ("words", "words"), ("short", "short"), ("nick", "nick"), ("bytes", "encode(bytes, 'hex')"),
-        ("clock", "clock"), ("key", "key"), ("doc", "doc"), ("docb", "docb"),
-        ("address", "address"), ("network", "network"), ("hardware", "hardware"), ("bits", "bits"),
-        ("manybits", "manybits"), ("price", "price::numeric"), ("feeling", "feeling"),
-        ("count_of", "count_of"), ("spot", "spot"), ("object", "object"),
+        ("flag", "flag"),
+        ("small", "small"),
+        ("whole", "whole"),
+        ("big", "big"),
+        ("exact", "exact"),
+        ("wide", "wide"),
+        ("huge", "huge"),
+        ("loose", "loose"),
+        ("words", "words"),
+        ("short", "short"),
+        ("nick", "nick"),
+        ("bytes", "encode(bytes, 'hex')"),
+        ("clock", "clock"),
+        ("key", "key"),
+        ("doc", "doc"),
+        ("docb", "docb"),
+        ("address", "address"),
+        ("network", "network"),
+        ("hardware", "hardware"),
+        ("bits", "bits"),
+        ("manybits", "manybits"),
+        ("price", "price::numeric"),
+        ("feeling", "feeling"),
+        ("count_of", "count_of"),
+        ("spot", "spot"),
+        ("object", "object"),
         ("fixed", "rpad(fixed::text, 5)"),
     ];
     for (column, expression) in columns {
@@ -100,7 +122,10 @@ async fn values_at_the_edges_arrive_whole() {
     assert_eq!(first["labels"], serde_json::json!(["a", null, "c,d"]));
     assert_eq!(second["numbers"], serde_json::json!([]));
     assert_eq!(first["home"], serde_json::json!({"street": "Rue de l'Été", "number": 9}));
-    assert_eq!(first["span"], serde_json::json!({"months": 1, "days": -3, "micros": 14_706_700_000_i64}));
+    assert_eq!(
+        first["span"],
+        serde_json::json!({"months": 1, "days": -3, "micros": 14_706_700_000_i64})
+    );
     assert_eq!(first["gap"]["lower"], 1);
     assert_eq!(second["gap"]["empty"], true);
     assert_eq!(second["day"], "9999-12-31");
@@ -115,7 +140,9 @@ async fn dates_before_christ_keep_their_day() {
     let query = "select cast(day as int) as days from shop.old order by id";
     let found = workspace.run(&["sql", "--format", "csv", query]).succeeded().stdout;
     let expected = database
-        .standby_text("select string_agg((day - date '1970-01-01')::text, E'\\n' order by id) from old")
+        .standby_text(
+            "select string_agg((day - date '1970-01-01')::text, E'\\n' order by id) from old",
+        )
         .await;
     assert_eq!(found.trim_end(), format!("days\n{expected}"));
     // DuckDB knows dates before Christ; its count of days is the same.
@@ -153,13 +180,15 @@ async fn what_does_not_fit_stops_the_run_by_name_and_has_a_way_out() {
         let checked = workspace.run(&["check", "load", "--json"]).succeeded();
         assert!(checked.stdout.contains("\"guarded\""), "{}", checked.stdout);
 
-        let rule = format!("      - {{table: public.{table}, columns: {{cast: {{amount: text}}}}}}\n");
+        let rule =
+            format!("      - {{table: public.{table}, columns: {{cast: {{amount: text}}}}}}\n");
         let workspace = project(&database, &rule);
         workspace.run(&["run", "load"]).succeeded();
         let query = format!("select amount from shop.{table} where id = 2");
         let found = workspace.run(&["sql", "--format", "json", &query]).succeeded().stdout;
         let found: serde_json::Value = serde_json::from_str(found.trim()).unwrap();
-        let text = database.standby_text(&format!("select amount::text from {table} where id = 2")).await;
+        let text =
+            database.standby_text(&format!("select amount::text from {table} where id = 2")).await;
         assert_eq!(found["amount"], text, "{table}");
     }
 }
@@ -199,9 +228,16 @@ async fn views_queries_patterns_and_rules_do_what_they_say() {
     assert_eq!(csv("select count(*) as n, sum(amount) as a from shop.orders"), "n,a\n90,7492.50\n");
     assert_eq!(csv("select count(*) as n from shop.big_orders"), "n\n34\n");
     assert_eq!(csv("select words from shop.odd"), "words\nx\n");
-    assert_eq!(csv("select count(*) as n, count(distinct id) as d from shop.parts"), "n,d\n1000,1000\n");
-    assert_eq!(csv("select region, n, ids from shop.regions order by 1"), "region,n,ids\neu,500,250500\nus,500,250000\n");
-    let hashed = csv("select max(length(secret)) as l from shop.orders where secret not like '%secret%'");
+    assert_eq!(
+        csv("select count(*) as n, count(distinct id) as d from shop.parts"),
+        "n,d\n1000,1000\n"
+    );
+    assert_eq!(
+        csv("select region, n, ids from shop.regions order by 1"),
+        "region,n,ids\neu,500,250500\nus,500,250000\n"
+    );
+    let hashed =
+        csv("select max(length(secret)) as l from shop.orders where secret not like '%secret%'");
     assert_eq!(hashed, "l\n64\n");
     let tables = workspace.run(&["tables", "--json"]).succeeded().stdout;
     assert!(!tables.contains("left_out") && !tables.contains("parts_eu"), "{tables}");

@@ -84,11 +84,16 @@ fn the_quick_start_prints_what_it_says() {
     let mut checked = 0;
     for line in shown.lines() {
         for word in line.split_whitespace() {
-            let is_name = word.contains('.') && word.chars().all(|c| c.is_ascii_lowercase() || "._".contains(c));
+            let is_name = word.contains('.')
+                && word.chars().all(|c| c.is_ascii_lowercase() || "._".contains(c));
             let is_count = word.len() > 4 && word.chars().all(|c| c.is_ascii_digit() || c == ',');
-            let varies = line.contains(" s") && word.chars().all(|c| c.is_ascii_digit() || c == ',');
+            let varies =
+                line.contains(" s") && word.chars().all(|c| c.is_ascii_digit() || c == ',');
             if is_name || is_count && !varies {
-                assert!(said.contains(word), "the README shows `{word}`, the demo does not:\n{said}");
+                assert!(
+                    said.contains(word),
+                    "the README shows `{word}`, the demo does not:\n{said}"
+                );
                 checked += 1;
             }
         }
@@ -139,7 +144,8 @@ fn its_editor_headers_and_examples_are_read() {
     workspace.set("SHOP_REPLICA_URL", "sqlite:.longshore/none.db");
     workspace.write("longshore.yml", blocks[0]);
     workspace.write("pipelines/nightly.yml", blocks[1]);
-    let model = self::blocks(&readme, "sql").into_iter().find(|block| block.contains("/* model")).unwrap();
+    let model =
+        self::blocks(&readme, "sql").into_iter().find(|block| block.contains("/* model")).unwrap();
     workspace.write("sql/nightly/mart/daily_revenue.sql", model);
     // It gets as far as the source, which is not there.
     let outcome = workspace.run(&["plan", "nightly"]).failed_with(1);

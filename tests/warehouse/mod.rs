@@ -21,8 +21,14 @@ fn project(database: &Database<'_>, bucket: &Bucket, format: &str) -> Workspace 
             options.join(", ")
         ),
     );
-    workspace.write("pipelines/load.yml", "extract:\n  - from: source\n    into: shop\n    tables: [public.*]\ntransform: sql/load\n");
-    workspace.write("sql/load/mart/totals.sql", "select status, count(*) as n from shop.orders group by 1\n");
+    workspace.write(
+        "pipelines/load.yml",
+        "extract:\n  - from: source\n    into: shop\n    tables: [public.*]\ntransform: sql/load\n",
+    );
+    workspace.write(
+        "sql/load/mart/totals.sql",
+        "select status, count(*) as n from shop.orders group by 1\n",
+    );
     workspace
 }
 
@@ -56,7 +62,11 @@ async fn a_bucket_holds_generations_that_others_read() {
 #[tokio::test(flavor = "multi_thread")]
 async fn plain_parquet_in_a_bucket() {
     let database = cluster().database("bucketparquet").await;
-    database.load("create table orders as select i as id, 'x' as status from generate_series(1, 100) i;").await;
+    database
+        .load(
+            "create table orders as select i as id, 'x' as status from generate_series(1, 100) i;",
+        )
+        .await;
     let bucket = Bucket::new("lake-of-parquet");
     let workspace = project(&database, &bucket, "parquet");
     workspace.run(&["run", "load"]).succeeded();
