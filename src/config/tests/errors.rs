@@ -57,6 +57,14 @@ fn wrong_types_are_told_in_the_words_of_yaml() {
     |^
     hint: add `warehouse: {url: ./warehouse}`
     ");
+    let alias = "warehouse: &here {url: w}\nmemory: *here\n";
+    insta::assert_snapshot!(failure(project(alias)), @"
+    config: `longshore.yml` is not valid; nothing was run
+    --> longshore.yml:2:9: a text is expected here
+    |memory: *here
+    |        ^
+    hint: mend the file, then `longshore check`
+    ");
     insta::assert_snapshot!(failure(project("")), @"
     config: `longshore.yml` is not valid; nothing was run
     --> longshore.yml:1:1: there is nothing in it
