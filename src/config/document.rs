@@ -86,12 +86,23 @@ impl Document {
     }
 
     fn explain(&self, error: &serde_saphyr::Error) -> Error {
-        use serde_saphyr::Error as Yaml;
-        let at = match error.location() {
+        let (error, location) = match error {
+            // Where the alias stands is what is wrong; what it stands for may be fine elsewhere.
+            serde_saphyr::Error::AliasError { error, locations, .. } => {
+                (error.as_ref(), locations.primary_location())
+            }
+            other => (other, other.location()),
+        };
+        let at = match location {
             Some(location) => self.place_of(location.line() as u32, location.column() as u32),
             None => self.start.clone(),
         };
-        let wrong = |detail: &str| self.wrong(&at, detail);
+        self.explain_at(error, &at)
+    }
+
+    fn explain_at(&self, error: &serde_saphyr::Error, at: &Origin) -> Error {
+        use serde_saphyr::Error as Yaml;
+        let wrong = |detail: &str| self.wrong(at, detail);
         match error {
             Yaml::SerdeUnknownField { field, expected, .. } => unknown_key(
                 wrong(&format!("there is no key `{field}` here")),
@@ -123,7 +134,6 @@ impl Document {
             Yaml::MultipleDocuments { .. } => {
                 wrong("a second YAML document starts here").hint("keep one document a file")
             }
-            Yaml::AliasError { error, .. } => self.explain(error),
             Yaml::UnknownAnchor { .. } => wrong("no anchor of this name comes before").hint(QUOTE),
             other => {
                 let message = DefaultMessageFormatter.format_message(other).into_owned();

@@ -60,9 +60,9 @@ fn wrong_types_are_told_in_the_words_of_yaml() {
     let alias = "warehouse: &here {url: w}\nmemory: *here\n";
     insta::assert_snapshot!(failure(project(alias)), @"
     config: `longshore.yml` is not valid; nothing was run
-    --> longshore.yml:1:18: a text is expected here
-    |warehouse: &here {url: w}
-    |                 ^
+    --> longshore.yml:2:9: a text is expected here
+    |memory: *here
+    |        ^
     hint: mend the file, then `longshore check`
     ");
     insta::assert_snapshot!(failure(project("")), @"
