@@ -132,7 +132,7 @@ fn with_options<K: FromStr, B>(
 
 /// Bounded, so that a store that is down fails a run and doesn't hang it.
 fn retries() -> RetryConfig {
-    RetryConfig { max_retries: 6, retry_timeout: Duration::from_secs(60), ..RetryConfig::default() }
+    RetryConfig { max_retries: 6, retry_timeout: Duration::from_mins(1), ..RetryConfig::default() }
 }
 
 fn without_secrets(text: &str, options: &BTreeMap<String, Secret>) -> String {

@@ -182,8 +182,8 @@ fn unread() -> String {
 /// Unlike any other run's, and the same whenever this run places this staged file here.
 fn place_name(run: &RunId, part: usize, file: &DataFile) -> String {
     let digest = Sha256::digest(format!("{} {}", file.url, file.bytes));
-    let tail: String = digest.iter().take(5).map(|byte| format!("{byte:02x}")).collect();
-    format!("{run}-{part:05}-{tail}.parquet")
+    let tail = digest.iter().take(5).fold(0, |tail, byte| tail << 8 | u64::from(*byte));
+    format!("{run}-{part:05}-{tail:010x}.parquet")
 }
 
 fn local_path(url: &Url) -> Result<PathBuf> {
@@ -250,5 +250,21 @@ where
     match tokio::task::spawn_blocking(work).await {
         Ok(result) => result.map_err(|error| error.to_string()),
         Err(error) => Err(error.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_copy_is_whole_and_leaves_nothing_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let (staged, target) = (folder.path().join("staged"), folder.path().join("target"));
+        fs::write(&staged, "content").unwrap();
+        copy(&staged, &target).unwrap();
+        assert_eq!(fs::read(&target).unwrap(), b"content");
+        assert!(copy(&folder.path().join("missing"), &target).is_err());
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
     }
 }

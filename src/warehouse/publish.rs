@@ -192,7 +192,12 @@ impl Warehouse {
                 _ => None,
             };
             if base < expected || !apply::same(before.as_ref(), published.as_ref()) {
-                return Err(foreign_commit(&change.table, base, expected, previous));
+                let author = match base {
+                    Some(version) => keeper.author(&change.table, version).await?,
+                    None => None,
+                };
+                let told = foreign_commit(&change.table, base, expected, previous);
+                return Err(author.map_or(told, |run| unsettled(&change.table, &run, previous)));
             }
         }
         let after = apply::after(before.as_ref(), change)?;
@@ -256,7 +261,10 @@ impl Warehouse {
                     found.map_or("no version".to_owned(), |found| format!("version {found}"));
                 Error::new(
                     ErrorKind::Conflict,
-                    format!("another writer changed `{table}` while this run published; {state}"),
+                    format!(
+                        "another writer changed `{table}` while this run published; \
+                         nothing of this run is visible"
+                    ),
                 )
                 .because(format!("`{table}` now has {found}, committed by somebody else"))
             }
@@ -411,6 +419,13 @@ fn unchanged(previous: Option<Generation>) -> String {
     }
 }
 
+fn unsettled(table: &TableName, run: &RunId, previous: Option<Generation>) -> Error {
+    let state = unchanged(previous);
+    Error::new(ErrorKind::Conflict, format!("another run is publishing `{table}`; {state}"))
+        .because(format!("run `{run}` changed it and is not through, or was cut short"))
+        .hint("run again once that run has ended; what was cut short is settled at the next start")
+}
+
 fn foreign_commit(
     table: &TableName,
     found: Option<Version>,
@@ -418,21 +433,20 @@ fn foreign_commit(
     previous: Option<Generation>,
 ) -> Error {
     let state = unchanged(previous);
-    let told = Error::new(
-        ErrorKind::Conflict,
-        format!("another tool changed `{table}` since it was published; {state}"),
-    );
+    let conflict = |what: String| Error::new(ErrorKind::Conflict, format!("{what}; {state}"));
     match (found, pinned) {
-        (Some(found), Some(pinned)) => told
-            .because(format!("it was published as version {pinned} and now is at version {found}"))
-            .hint(format!(
-                "restore version {pinned} of `{table}` with the tool that changed it, then run again"
-            )),
-        (None, _) => told
-            .because("its log has vanished")
+        (Some(found), Some(pinned)) => {
+            conflict(format!("another tool changed `{table}` since it was published"))
+                .because(format!("it was published as version {pinned} and is at version {found}"))
+                .hint(format!(
+                    "restore version {pinned} of `{table}` with the tool that changed it, \
+                     then run again"
+                ))
+        }
+        (None, _) => conflict(format!("the log of `{table}` has vanished"))
             .hint(format!("bring back the folder of `{table}` from a backup, then run again")),
-        (Some(found), None) => told
-            .because(format!("its folder holds version {found} of a table that was never published"))
+        (Some(found), None) => conflict(format!("the place of `{table}` is taken"))
+            .because(format!("its folder holds version {found} of a table of another tool"))
             .hint("publish under another name, or move that table away"),
     }
 }

@@ -177,12 +177,11 @@ fn bound_of(value: &Value, data_type: &DataType) -> Option<Bound> {
         }
         DataType::Timestamp(_, zone) => {
             let text = value.as_str()?;
-            let moment = match zone {
-                Some(_) => text.parse().ok()?,
-                None => {
-                    let civil: jiff::civil::DateTime = text.parse().ok()?;
-                    civil.to_zoned(TimeZone::UTC).ok()?.timestamp()
-                }
+            let moment: Timestamp = if zone.is_some() {
+                text.parse().ok()?
+            } else {
+                let civil: jiff::civil::DateTime = text.parse().ok()?;
+                civil.to_zoned(TimeZone::UTC).ok()?.timestamp()
             };
             Some(Bound::Timestamp(moment.as_microsecond()))
         }

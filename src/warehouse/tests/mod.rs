@@ -19,5 +19,6 @@ macro_rules! cases {
 mod crash;
 mod exam;
 mod faults;
+mod foreign;
 mod publishing;
 mod site;

@@ -1,6 +1,6 @@
 //! A warehouse to test on, and files to publish in it.
 
-use std::{fs::File, ops::Range, sync::Arc};
+use std::{collections::BTreeMap, fs::File, ops::Range, sync::Arc};
 
 use arrow::{
     array::{
@@ -54,7 +54,7 @@ impl Site {
         let folder = tempfile::tempdir().unwrap();
         let url = Url::from_directory_path(folder.path().join("w h")).unwrap();
         let origin = Origin::start("longshore.yml", "");
-        let config = WarehouseConfig { url, format, options: Default::default(), origin };
+        let config = WarehouseConfig { url, format, options: BTreeMap::default(), origin };
         Self { warehouse: Warehouse::open(&config).unwrap(), folder }
     }
 
@@ -203,7 +203,7 @@ pub(super) fn batch(ids: Range<i64>) -> RecordBatch {
         Decimal128Array::from_iter_values(amounts).with_precision_and_scale(20, 2).unwrap();
     let columns: [(&str, ArrayRef); 4] = [
         ("id", Arc::new(Int64Array::from_iter_values(ids))),
-        ("name", Arc::new(StringViewArray::from_iter(names))),
+        ("name", Arc::new(names.collect::<StringViewArray>())),
         ("amount", Arc::new(amounts)),
         ("at", Arc::new(TimestampMicrosecondArray::from_iter_values(moments).with_timezone("UTC"))),
     ];
