@@ -59,7 +59,7 @@ async fn an_interrupted_run_says_what_it_means() {
     database.load("create table a as select i, repeat('x', 500) as pad from generate_series(1, 400000) i;").await;
     let workspace = project(&database, "      - public.a\n");
     let mut running = workspace.spawn(&["run", "load"]);
-    running.wait_for_words("shop");
+    running.wait_for_words("reading source");
     running.signal("INT");
     let outcome = running.finish();
     assert_eq!(outcome.code, Some(1), "{outcome}");

@@ -32,7 +32,7 @@ async fn a_primary_and_a_mighty_login_are_refused() {
     let outcome = mighty.run(&["check"]);
     assert_ne!(outcome.code, Some(0));
     let said = format!("{}{}", outcome.stdout, outcome.stderr);
-    assert!(said.contains("superuser"), "{said}");
+    assert!(said.contains("SUPERUSER"), "{said}");
 
     let role = format!(
         "create role scribe login password '{PASSWORD}'; grant select, insert on a to scribe;"
