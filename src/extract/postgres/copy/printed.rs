@@ -133,8 +133,7 @@ fn ipv6(bytes: [u8; 16], out: &mut Vec<u8>) {
             (start, len) = (from, run(from));
         }
     }
-    let embeds =
-        start == 0 && (len == 6 || (len == 7 && group(7) != 1) || (len == 5 && group(5) == 0xFFFF));
+    let embeds = start == 0 && (len == 6 || (len == 5 && group(5) == 0xFFFF));
     let mut at = 0;
     while at < 8 {
         if at == start {
@@ -199,7 +198,8 @@ mod tests {
         assert_eq!(shown(network, &[2, 32, 1, 4, 10, 0, 0, 1]), "10.0.0.1/32");
         assert_eq!(inet6([0; 8], 128, 0), "::");
         assert_eq!(inet6([0, 0, 0, 0, 0, 0, 0, 1], 128, 0), "::1");
-        assert_eq!(inet6([0, 0, 0, 0, 0, 0, 0, 2], 128, 0), "::0.0.0.2");
+        assert_eq!(inet6([0, 0, 0, 0, 0, 0, 0, 2], 128, 0), "::2");
+        assert_eq!(inet6([0, 0, 0, 0, 0, 0, 1, 2], 128, 0), "::0.1.0.2");
         assert_eq!(inet6([0, 0, 0, 0, 0, 0xFFFF, 0x0102, 0x0304], 128, 0), "::ffff:1.2.3.4");
         assert_eq!(inet6([0x2001, 0xDB8, 0, 0, 1, 0, 0, 0], 64, 1), "2001:db8:0:0:1::/64");
         assert_eq!(inet6([0x2001, 0, 0, 1, 0, 0, 0, 1], 128, 0), "2001:0:0:1::1");

@@ -11,7 +11,6 @@
 
 mod connection;
 mod copy_out;
-mod describe;
 mod error;
 mod frame;
 mod login;
@@ -21,6 +20,5 @@ mod tls;
 
 pub use connection::WireConnection;
 pub use copy_out::{Block, CopyOut};
-pub use describe::Described;
 pub use error::{ServerError, WireError};
 pub use options::WireOptions;

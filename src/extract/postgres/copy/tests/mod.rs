@@ -8,7 +8,8 @@ use std::sync::Arc;
 
 use arrow::{
     array::Array,
-    datatypes::{DataType, Field, Schema, SchemaRef},
+    compute::cast,
+    datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit},
     record_batch::RecordBatch,
     util::display::{ArrayFormatter, FormatOptions},
 };
@@ -90,6 +91,10 @@ fn shown(pg: &PgType, target: Option<DataType>, cell: &[u8]) -> Result<String> {
 /// The first column's values as text.
 fn display(batch: &RecordBatch) -> Vec<String> {
     let options = FormatOptions::default().with_null("NULL");
-    let format = ArrayFormatter::try_new(batch.column(0), &options).unwrap();
-    (0..batch.column(0).len()).map(|row| format.value(row).to_string()).collect()
+    let mut column = batch.column(0).clone();
+    if matches!(column.data_type(), DataType::Timestamp(_, Some(_))) {
+        column = cast(&column, &DataType::Timestamp(TimeUnit::Microsecond, None)).unwrap();
+    }
+    let format = ArrayFormatter::try_new(&column, &options).unwrap();
+    (0..column.len()).map(|row| format.value(row).to_string()).collect()
 }

@@ -37,7 +37,7 @@ fn array(element: u32, bounds: &[(i32, i32)], elements: &[Option<&[u8]>]) -> Vec
 fn arrays_are_lists() {
     let pg = array_of(text());
     let cell = array(oid::TEXT, &[(3, 1)], &[Some(b"a"), None, Some(b"a longer text than 12")]);
-    assert_eq!(shown(&pg, None, &cell).unwrap(), "[a, , a longer text than 12]");
+    assert_eq!(shown(&pg, None, &cell).unwrap(), "[a, NULL, a longer text than 12]");
     assert_eq!(shown(&pg, None, &array(oid::TEXT, &[], &[])).unwrap(), "[]");
 }
 
@@ -82,7 +82,7 @@ fn composites_are_structs() {
     let cell = [ints(&[2]), field(oid::INT4, Some(&[0, 0, 0, 7])), field(0, Some(&tags))].concat();
     assert_eq!(shown(&pg, None, &cell).unwrap(), "{n: 7, tags: [x]}");
     let nulls = [ints(&[2]), field(oid::INT4, None), field(0, None)].concat();
-    assert_eq!(shown(&pg, None, &nulls).unwrap(), "{n: , tags: }");
+    assert_eq!(shown(&pg, None, &nulls).unwrap(), "{n: NULL, tags: NULL}");
     let other = [ints(&[1]), field(oid::INT4, None)].concat();
     assert!(shown(&pg, None, &other).is_err());
 }
@@ -97,9 +97,9 @@ fn ranges_are_structs_of_bounds() {
     };
     let show = |cell: &[u8]| shown(&pg, None, cell).unwrap();
     insta::assert_snapshot!(show(&range(2, &[1, 5])), @"{lower: 1, upper: 5, lower_inclusive: true, upper_inclusive: false, empty: false}");
-    insta::assert_snapshot!(show(&range(4 | 8, &[5])), @"{lower: , upper: 5, lower_inclusive: false, upper_inclusive: true, empty: false}");
-    insta::assert_snapshot!(show(&range(8 | 16, &[])), @"{lower: , upper: , lower_inclusive: false, upper_inclusive: false, empty: false}");
-    insta::assert_snapshot!(show(&range(1, &[])), @"{lower: , upper: , lower_inclusive: false, upper_inclusive: false, empty: true}");
+    insta::assert_snapshot!(show(&range(4 | 8, &[5])), @"{lower: NULL, upper: 5, lower_inclusive: false, upper_inclusive: true, empty: false}");
+    insta::assert_snapshot!(show(&range(8 | 16, &[])), @"{lower: NULL, upper: NULL, lower_inclusive: false, upper_inclusive: false, empty: false}");
+    insta::assert_snapshot!(show(&range(1, &[])), @"{lower: NULL, upper: NULL, lower_inclusive: false, upper_inclusive: false, empty: true}");
     assert!(shown(&pg, None, &range(2, &[1])).is_err());
     assert!(shown(&pg, None, &[]).is_err());
 
@@ -114,7 +114,7 @@ fn ranges_are_structs_of_bounds() {
 fn hstores_are_maps() {
     let pg = PgType::base(70_000, "ext.hstore");
     let cell = [ints(&[2]), prefixed(&[Some(b"k"), Some(b"v"), Some(b"n"), None])].concat();
-    assert_eq!(shown(&pg, None, &cell).unwrap(), "{k: v, n: }");
+    assert_eq!(shown(&pg, None, &cell).unwrap(), "{k: v, n: NULL}");
     let keyless = [ints(&[1]), prefixed(&[None, None])].concat();
     assert!(shown(&pg, None, &keyless).is_err());
 }
