@@ -8,6 +8,7 @@
 
 mod request;
 mod sink;
+pub mod sqlite;
 
 use std::{fmt, ops::Range};
 
