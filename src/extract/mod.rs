@@ -6,6 +6,7 @@
 //!
 //! Nothing here writes to a source, and nothing here knows of stages, models or warehouses.
 
+pub mod postgres;
 mod request;
 mod sink;
 pub mod sqlite;
