@@ -134,7 +134,7 @@ impl Plan {
         if let Some(filter) = &request.filter {
             sql::check_filter(database, &sql::from_clause(&request.from), filter).map_err(
                 |fault| {
-                    let what = format!("the filter of `{name}` is not one condition");
+                    let what = format!("the filter of `{name}` can't be used as written");
                     file.error(what, &fault)
                 },
             )?;
