@@ -1,11 +1,11 @@
 //! PostgreSQL servers, best a hot standby.
 //!
-//! One coordinator holds a snapshot ([`open`]); workers join it and read chunks of it by binary
-//! COPY ([`worker`]). Every connection is [`wire`]'s, so that there is one login and one policy
+//! One coordinator holds a snapshot (`open`); workers join it and read chunks of it by binary
+//! COPY (`worker`). Every connection is [`wire`]'s, so that there is one login and one policy
 //! for TLS. What each type becomes is in [`mapping`].
 //!
 //! No statement of ours writes, every session is read-only from its first message on, and
-//! [`privileges`] refuses logins that could write. A user's SQL is one SELECT, which the server has
+//! `privileges` refuses logins that could write. A user's SQL is one SELECT, which the server has
 //! taken apart by the extended protocol (which knows one statement only) before any of it runs.
 
 mod catalog;

@@ -124,12 +124,11 @@ async fn begin(
         .zip(&relations)
         .enumerate()
         .map(|(at, (request, relation))| {
-            match relation.as_ref().and_then(|relation| heaps.get(&relation.oid)) {
-                Some(Some(heaps)) => chunks::divide(at, heaps, terms),
-                _ => {
-                    let bytes = request.from.estimated_bytes.unwrap_or(UNKNOWN_BYTES);
-                    chunks::whole(at, bytes)
-                }
+            let heaps = relation.as_ref().and_then(|relation| heaps.get(&relation.oid));
+            if let Some(Some(heaps)) = heaps {
+                chunks::divide(at, heaps, terms)
+            } else {
+                chunks::whole(at, request.from.estimated_bytes.unwrap_or(UNKNOWN_BYTES))
             }
         })
         .collect();
@@ -182,7 +181,7 @@ async fn position(connection: &mut WireConnection) -> Result<SourcePosition, Wir
              FROM pg_catalog.pg_control_system() s, pg_catalog.pg_control_checkpoint() c",
         )
         .await?;
-        system = control.text(0).to_owned();
+        control.text(0).clone_into(&mut system);
         timeline = control.number(1).unwrap_or_default();
     }
     Ok(SourcePosition::Postgres {
@@ -362,8 +361,8 @@ fn heap(row: &Row) -> Heap {
     Heap {
         schema: row.text(1).to_owned(),
         name: row.text(2).to_owned(),
-        heap_bytes: row.number(3).unwrap_or_default(),
-        table_bytes: row.number(4).unwrap_or_default(),
+        main_bytes: row.number(3).unwrap_or_default(),
+        all_bytes: row.number(4).unwrap_or_default(),
     }
 }
 
