@@ -12,6 +12,7 @@ use super::{
 };
 use crate::{
     config::TablePattern,
+    error::{Error, ErrorKind},
     extract::{Mapping, SourceColumn, SourceTable, TableKind},
 };
 
@@ -139,6 +140,16 @@ pub(super) async fn describe(
         query: Some(body.to_owned()),
     };
     Ok((table, known))
+}
+
+/// The error for a user's own SQL: what the server can't understand is for the user to mend.
+pub(super) fn user_sql(error: WireError) -> Error {
+    // Class 42 is syntax and names, 0A what the server does not do; 42501 is a missing privilege.
+    let is_users = error.sqlstate().is_some_and(|state| {
+        state != "42501" && (state.starts_with("42") || state.starts_with("0A"))
+    });
+    let error = Error::from(error);
+    if is_users { error.of_kind(ErrorKind::Config) } else { error }
 }
 
 fn kind(relkind: &str) -> TableKind {

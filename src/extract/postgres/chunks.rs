@@ -22,9 +22,9 @@ pub(super) struct Heap {
     pub(super) schema: String,
     pub(super) name: String,
     /// Length of the heap itself.
-    pub(super) heap_bytes: u64,
+    pub(super) main_bytes: u64,
     /// The heap and its TOAST.
-    pub(super) table_bytes: u64,
+    pub(super) all_bytes: u64,
 }
 
 /// The server, as far as dividing depends on it.
@@ -45,7 +45,7 @@ pub(super) fn whole(table: usize, estimated_bytes: u64) -> Vec<Chunk> {
 
 /// The chunks of the table at `table`, which lies in `heaps` and nowhere else.
 pub(super) fn divide(table: usize, heaps: &[Heap], terms: Terms) -> Vec<Chunk> {
-    let all: u64 = heaps.iter().map(|heap| heap.table_bytes).sum();
+    let all: u64 = heaps.iter().map(|heap| heap.all_bytes).sum();
     // Two rounds for each worker at least, so that the last one to end has not much left.
     let share = all / (2 * terms.workers.max(1) as u64);
     let wanted = share.clamp(SPLIT_BYTES / 2, CHUNK_BYTES);
@@ -57,11 +57,11 @@ pub(super) fn divide(table: usize, heaps: &[Heap], terms: Terms) -> Vec<Chunk> {
 
 fn divide_heap(table: usize, heap: &Heap, wanted: u64, terms: Terms) -> Vec<Chunk> {
     let relation = qualified(&heap.schema, &heap.name);
-    let pages = heap.heap_bytes.div_ceil(terms.block_bytes.max(1));
-    let count = heap.table_bytes.div_ceil(wanted.max(1)).min(pages);
-    if terms.version < TID_RANGE_SCANS || heap.table_bytes < SPLIT_BYTES || count < 2 {
+    let pages = heap.main_bytes.div_ceil(terms.block_bytes.max(1));
+    let count = heap.all_bytes.div_ceil(wanted.max(1)).min(pages);
+    if terms.version < TID_RANGE_SCANS || heap.all_bytes < SPLIT_BYTES || count < 2 {
         let part = ChunkPart::Pages { relation, from: 0, until: None };
-        return vec![Chunk { table, part, estimated_bytes: heap.table_bytes }];
+        return vec![Chunk { table, part, estimated_bytes: heap.all_bytes }];
     }
     // A page number has 32 bits, so a heap has no more pages than that.
     let cut = |at: u64| u32::try_from(u128::from(pages) * u128::from(at) / u128::from(count));
@@ -70,7 +70,7 @@ fn divide_heap(table: usize, heap: &Heap, wanted: u64, terms: Terms) -> Vec<Chun
             let until = if at + 1 == count { None } else { cut(at + 1).ok() };
             let from = cut(at).unwrap_or(u32::MAX);
             let part = ChunkPart::Pages { relation: relation.clone(), from, until };
-            Chunk { table, part, estimated_bytes: heap.table_bytes / count }
+            Chunk { table, part, estimated_bytes: heap.all_bytes / count }
         })
         .collect()
 }
@@ -83,8 +83,8 @@ mod tests {
 
     const TERMS: Terms = Terms { version: 150_000, block_bytes: 8192, workers: 2 };
 
-    fn heap(heap_bytes: u64, table_bytes: u64) -> Heap {
-        Heap { schema: "public".into(), name: "t".into(), heap_bytes, table_bytes }
+    fn heap(main_bytes: u64, all_bytes: u64) -> Heap {
+        Heap { schema: "public".into(), name: "t".into(), main_bytes, all_bytes }
     }
 
     fn ranges(chunks: &[Chunk]) -> Vec<(u32, Option<u32>)> {
@@ -116,11 +116,11 @@ mod tests {
     proptest! {
         #[test]
         fn ranges_of_pages_meet_end_to_end(
-            heap_bytes in 0_u64..1 << 37,
+            main_bytes in 0_u64..1 << 37,
             toast_bytes in 0_u64..1 << 35,
             workers in 1_usize..16,
         ) {
-            let heap = heap(heap_bytes, heap_bytes + toast_bytes);
+            let heap = heap(main_bytes, main_bytes + toast_bytes);
             let ranges = ranges(&divide(0, &[heap], Terms { workers, ..TERMS }));
             prop_assert_eq!(ranges[0].0, 0);
             prop_assert_eq!(ranges[ranges.len() - 1].1, None);

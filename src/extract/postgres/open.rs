@@ -12,6 +12,7 @@
 use std::collections::HashMap;
 
 use super::{
+    catalog::user_sql,
     chunks::{self, Heap},
     pg_type::PgType,
     rows::{Row, query, query_one},
@@ -123,12 +124,11 @@ async fn begin(
         .zip(&relations)
         .enumerate()
         .map(|(at, (request, relation))| {
-            match relation.as_ref().and_then(|relation| heaps.get(&relation.oid)) {
-                Some(Some(heaps)) => chunks::divide(at, heaps, terms),
-                _ => {
-                    let bytes = request.from.estimated_bytes.unwrap_or(UNKNOWN_BYTES);
-                    chunks::whole(at, bytes)
-                }
+            let heaps = relation.as_ref().and_then(|relation| heaps.get(&relation.oid));
+            if let Some(Some(heaps)) = heaps {
+                chunks::divide(at, heaps, terms)
+            } else {
+                chunks::whole(at, request.from.estimated_bytes.unwrap_or(UNKNOWN_BYTES))
             }
         })
         .collect();
@@ -181,7 +181,7 @@ async fn position(connection: &mut WireConnection) -> Result<SourcePosition, Wir
              FROM pg_catalog.pg_control_system() s, pg_catalog.pg_control_checkpoint() c",
         )
         .await?;
-        system = control.text(0).to_owned();
+        control.text(0).clone_into(&mut system);
         timeline = control.number(1).unwrap_or_default();
     }
     Ok(SourcePosition::Postgres {
@@ -275,50 +275,47 @@ async fn plan(
     types: &TypeCatalog,
 ) -> Result<Plan> {
     let table = &request.from;
-    let told = |error: WireError| {
-        Error::from(error).context(format!(
-            "`{}` can't be read as planned; nothing was extracted",
-            table.display_name()
-        ))
+    let told_of = |error: Error| {
+        let what =
+            format!("`{}` can't be read as planned; nothing was extracted", table.display_name());
+        error.context(what)
     };
+    let told = |error: WireError| told_of(error.into());
     if let Some(query) = &table.query {
         for proof in sql::query_proofs(query) {
-            connection.describe(&proof).await.map_err(told)?;
+            connection.describe(&proof).await.map_err(|error| told_of(user_sql(error)))?;
         }
     }
     if let Some(filter) = &request.filter {
         for proof in sql::filter_proofs(&sql::from_clause(table), filter) {
             connection.describe(&proof).await.map_err(|error| {
-                Error::from(error).of_kind(ErrorKind::Config).context(format!(
-                    "the filter of `{}` is not one condition; nothing was extracted",
+                user_sql(error).context(format!(
+                    "the filter of `{}` can't be used as written; nothing was extracted",
                     table.display_name()
                 ))
             })?;
         }
     }
     let found = connection.describe(&sql::bare_select(request)).await.map_err(told)?;
+    let mut column_types = Vec::new();
     for (column, found) in request.columns.iter().zip(&found) {
         let source = &column.source;
-        if (found.type_oid, found.modifier) != (source.type_id, source.type_modifier) {
+        let pg = types.resolve(source.type_id, source.type_modifier, &source.declared);
+        // A server describes a domain as the type below it.
+        let base = pg.undomained();
+        if (found.type_oid, found.modifier) != (base.oid, base.modifier) {
             return Err(changed(table)
                 .because(format!("column `{}` is no longer `{}`", source.name, source.declared)));
         }
+        column_types.push(pg);
     }
-    let types: Vec<_> = request
-        .columns
-        .iter()
-        .map(|column| {
-            let source = &column.source;
-            types.resolve(source.type_id, source.type_modifier, &source.declared)
-        })
-        .collect();
-    let select = sql::select(request, &types, &ChunkPart::Whole);
+    let select = sql::select(request, &column_types, &ChunkPart::Whole);
     if table.query.is_some() || request.filter.is_some() {
         connection.describe(&select).await.map_err(told)?;
     }
     // By now the text is known to be one SELECT, so this is one EXPLAIN, which runs nothing.
     connection.simple(&format!("EXPLAIN {select}")).await.map_err(told)?;
-    Ok(Plan { request: request.clone(), types })
+    Ok(Plan { request: request.clone(), types: column_types })
 }
 
 /// Tables that we hold a lock on and whose file is not the one that our snapshot knows.
@@ -364,8 +361,8 @@ fn heap(row: &Row) -> Heap {
     Heap {
         schema: row.text(1).to_owned(),
         name: row.text(2).to_owned(),
-        heap_bytes: row.number(3).unwrap_or_default(),
-        table_bytes: row.number(4).unwrap_or_default(),
+        main_bytes: row.number(3).unwrap_or_default(),
+        all_bytes: row.number(4).unwrap_or_default(),
     }
 }
 

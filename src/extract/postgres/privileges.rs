@@ -88,9 +88,9 @@ macro_rules! holder {
             $owner,
             " AS oid, true AS owns
                      UNION ALL
-                     SELECT a.grantee, false FROM pg_catalog.aclexplode(",
+                     SELECT a.grantee, false FROM pg_catalog.aclexplode(nullif(",
             $acl,
-            ") a
+            ", '{}')) a
                      WHERE a.privilege_type IN (",
             $privileges,
             ")) g

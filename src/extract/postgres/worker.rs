@@ -19,7 +19,7 @@ use super::{
     rows::query_one,
     session::{Purpose, Sessions},
     sql::literal,
-    wire::{Block, CopyOut, WireConnection},
+    wire::{Block, WireConnection, WireError},
 };
 use crate::{
     error::{Error, ErrorKind, Result},
@@ -141,37 +141,37 @@ fn work(
     let Lease { connection, workers, permit } = lease;
     let Job { sql, decoder, sink, coordinator, permit: _paid } = job;
     let backend = connection.backend_pid();
-    let mut copy = runtime.block_on(connection.copy_out(&sql))?;
-    let done = transfer(runtime, &mut copy, decoder, sink, &mut given_up);
-    if let Err(error) = done {
-        // The connection is closed hard. The server would notice only when it next sends.
-        drop(copy);
-        runtime.block_on(cancel(&coordinator, backend));
-        return Err(error);
-    }
-    if let Some(connection) = copy.into_connection() {
-        workers.idle.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
+    match transfer(runtime, connection, &sql, decoder, sink, &mut given_up) {
+        Ok(connection) => {
+            let mut idle = workers.idle.lock().unwrap_or_else(PoisonError::into_inner);
+            idle.extend(connection);
+        }
+        Err(error) => {
+            // The connection is closed hard by now. The server would only notice when it next
+            // sends, which can be long after.
+            runtime.block_on(cancel(&coordinator, backend));
+            return Err(error);
+        }
     }
     drop(permit);
     Ok(())
 }
 
+/// Reads the whole copy into `sink`. Gives the connection back where it can be used again; every
+/// error closes it.
 fn transfer(
     runtime: &Handle,
-    copy: &mut CopyOut,
+    connection: WireConnection,
+    sql: &str,
     mut decoder: Decoder,
     mut sink: Box<dyn BatchSink>,
     given_up: &mut oneshot::Receiver<()>,
-) -> Result<()> {
+) -> Result<Option<WireConnection>> {
+    // A server may work for long before it sends the first byte.
+    let mut copy = runtime.block_on(unless_given_up(given_up, connection.copy_out(sql)))?;
     let mut block = Block::default();
     loop {
-        let next = runtime.block_on(async {
-            tokio::select! {
-                biased;
-                _ = &mut *given_up => Err(given_up_error()),
-                next = copy.next_block(block) => next.map_err(Error::from),
-            }
-        })?;
+        let next = runtime.block_on(unless_given_up(given_up, copy.next_block(block)))?;
         let Some(next) = next else { break };
         decoder.feed(&next)?;
         while let Some(batch) = decoder.take_batch() {
@@ -187,11 +187,25 @@ fn transfer(
         return Err(given_up_error());
     }
     match copy.rows() {
-        Some(sent) if sent == rows => sink.complete(rows),
-        sent => Err(Error::new(
-            ErrorKind::Data,
-            format!("{rows} rows arrived, but the server counted {}", sent.unwrap_or_default()),
-        )),
+        Some(sent) if sent == rows => sink.complete(rows)?,
+        sent => {
+            return Err(Error::new(
+                ErrorKind::Data,
+                format!("{rows} rows arrived, but the server counted {}", sent.unwrap_or_default()),
+            ));
+        }
+    }
+    Ok(copy.into_connection())
+}
+
+async fn unless_given_up<T>(
+    given_up: &mut oneshot::Receiver<()>,
+    work: impl Future<Output = Result<T, WireError>>,
+) -> Result<T> {
+    tokio::select! {
+        biased;
+        _ = given_up => Err(given_up_error()),
+        done = work => Ok(done?),
     }
 }
 

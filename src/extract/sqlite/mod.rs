@@ -2,7 +2,7 @@
 //!
 //! A file is opened read-only, by SQLite itself and no other way, and never as `immutable`: other
 //! processes may write to it while a run reads. All readers of a run see one state of it
-//! ([`snapshot`]). What becomes of each declared type is in [`type_table`].
+//! (`snapshot`). What becomes of each declared type is in [`type_table`].
 //!
 //! A file in WAL mode has two files beside it, `-wal` and `-shm`, in which SQLite keeps its locks;
 //! any reader, this one too, creates them where they are missing. The database is not written to.
@@ -76,7 +76,7 @@ impl SqliteSource {
         blocking(move || {
             let database = file.open()?;
             database.brake().release(limit);
-            work(&database).map_err(|fault| file.error(what, &fault))
+            work(&database).map_err(|fault| failed(what, &fault))
         })
         .await
     }
@@ -123,7 +123,7 @@ impl Source for SqliteSource {
             statement_timeout: self.connection.statement_timeout,
             budget: session.budget.clone(),
         };
-        blocking(move || snapshot::open(file, tables, limits)).await
+        blocking(move || snapshot::open(&file, tables, limits)).await
     }
 }
 
@@ -175,45 +175,45 @@ impl File {
             }
             Ok(_) => {}
         }
-        Database::open(&self.path).map_err(|fault| self.error(what(), &fault))
+        Database::open(&self.path).map_err(|fault| failed(what(), &fault))
     }
+}
 
-    /// `fault` as an error whose first line is `what`.
-    fn error(&self, what: impl Into<String>, fault: &Fault) -> Error {
-        let (kind, hint) = match fault.primary() {
-            ffi::SQLITE_BUSY | ffi::SQLITE_LOCKED => (
-                ErrorKind::Unreachable,
-                Some("another process writes to it; run again when it is done"),
+/// `fault` as an error whose first line is `what`.
+fn failed(what: impl Into<String>, fault: &Fault) -> Error {
+    let (kind, hint) = match fault.primary() {
+        ffi::SQLITE_BUSY | ffi::SQLITE_LOCKED => (
+            ErrorKind::Unreachable,
+            Some("another process writes to it; run again when it is done"),
+        ),
+        ffi::SQLITE_CANTOPEN | ffi::SQLITE_PERM => (
+            ErrorKind::Unreachable,
+            Some(
+                "a file in WAL mode needs a folder in which its `-wal` and `-shm` files exist \
+                 or can be made; `PRAGMA journal_mode = delete` by its owner ends that",
             ),
-            ffi::SQLITE_CANTOPEN | ffi::SQLITE_PERM => (
-                ErrorKind::Unreachable,
-                Some(
-                    "a file in WAL mode needs a folder in which its `-wal` and `-shm` files exist \
-                     or can be made; `PRAGMA journal_mode = delete` by its owner ends that",
-                ),
-            ),
-            ffi::SQLITE_NOTADB => (ErrorKind::Refused, Some("it is encrypted, or not SQLite's")),
-            ffi::SQLITE_CORRUPT => {
-                (ErrorKind::Data, Some("run `PRAGMA integrity_check` on it, and restore it"))
-            }
-            ffi::SQLITE_READONLY => (
-                ErrorKind::Refused,
-                Some(
-                    "a writer of it has crashed; open it once with a program that may write, \
-                     which rolls the rest back",
-                ),
-            ),
-            ffi::SQLITE_IOERR | ffi::SQLITE_FULL => (ErrorKind::Storage, None),
-            ffi::SQLITE_NOMEM => (ErrorKind::Memory, None),
-            ffi::SQLITE_INTERRUPT => (ErrorKind::Cancelled, None),
-            ffi::SQLITE_ERROR | ffi::SQLITE_MISUSE => (ErrorKind::Config, None),
-            _ => (ErrorKind::Data, None),
-        };
-        let error = Error::new(kind, what).because(fault);
-        match hint {
-            Some(hint) => error.hint(hint),
-            None => error,
+        ),
+        ffi::SQLITE_NOTADB => (ErrorKind::Refused, Some("it is encrypted, or not SQLite's")),
+        ffi::SQLITE_CORRUPT => {
+            (ErrorKind::Data, Some("run `PRAGMA integrity_check` on it, and restore it"))
         }
+        ffi::SQLITE_READONLY => (
+            ErrorKind::Refused,
+            Some(
+                "a writer of it has crashed; open it once with a program that may write, \
+                 which rolls the rest back",
+            ),
+        ),
+        ffi::SQLITE_IOERR | ffi::SQLITE_FULL => (ErrorKind::Storage, None),
+        ffi::SQLITE_NOMEM => (ErrorKind::Memory, None),
+        ffi::SQLITE_INTERRUPT => (ErrorKind::Cancelled, None),
+        ffi::SQLITE_ERROR | ffi::SQLITE_MISUSE => (ErrorKind::Config, None),
+        _ => (ErrorKind::Data, None),
+    };
+    let error = Error::new(kind, what).because(fault);
+    match hint {
+        Some(hint) => error.hint(hint),
+        None => error,
     }
 }
 

@@ -18,6 +18,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use super::{
     File, catalog,
     decode::{BATCH_BYTES, Decoder, Misread},
+    failed,
     handle::{Brake, Database, Fault},
     sql,
 };
@@ -48,19 +49,17 @@ pub(super) struct Limits {
 
 /// Opens one state of `file` and fixes the chunks of `tables`. Blocks.
 pub(super) fn open(
-    file: File,
+    file: &File,
     tables: Vec<TableRequest>,
     limits: Limits,
 ) -> Result<Box<dyn Snapshot>> {
     let cores = available_parallelism().map_or(1, std::num::NonZero::get);
-    let databases = begin_together(&file, limits.readers.clamp(1, cores))?;
+    let databases = begin_together(file, limits.readers.clamp(1, cores))?;
     let first = databases.first().ok_or_else(|| Error::internal("a snapshot has no reader"))?;
     let what = || format!("`{}` can't be read; nothing was extracted", file.name);
-    let state = first.file_state().map_err(|fault| file.error(what(), &fault))?;
-    let plans = tables
-        .into_iter()
-        .map(|request| Plan::new(&file, first, request))
-        .collect::<Result<Vec<_>>>()?;
+    let state = first.file_state().map_err(|fault| failed(what(), &fault))?;
+    let plans =
+        tables.into_iter().map(|request| Plan::new(first, request)).collect::<Result<Vec<_>>>()?;
     let chunks = divide(&plans, state.bytes, databases.len());
     Ok(Box::new(SqliteSnapshot {
         position: SourcePosition::Sqlite {
@@ -70,7 +69,6 @@ pub(super) fn open(
         chunks,
         parallelism: databases.len(),
         shared: Arc::new(Shared {
-            file,
             plans,
             free: Arc::new(Semaphore::new(databases.len())),
             idle: Mutex::new(databases),
@@ -83,7 +81,7 @@ pub(super) fn open(
 /// `count` connections, each in a read transaction, all of the same state; or one.
 fn begin_together(file: &File, count: usize) -> Result<Vec<Database>> {
     let what = || format!("`{}` can't be read; nothing was extracted", file.name);
-    let told = |fault: Fault| file.error(what(), &fault);
+    let told = |fault: Fault| failed(what(), &fault);
     for _ in 0..ATTEMPTS {
         let first = file.open()?;
         let before = data_version(&first).map_err(told)?;
@@ -126,16 +124,16 @@ struct Plan {
 }
 
 impl Plan {
-    fn new(file: &File, database: &Database, request: TableRequest) -> Result<Self> {
+    fn new(database: &Database, request: TableRequest) -> Result<Self> {
         let name = request.from.display_name();
         let told = |fault: Fault| {
-            file.error(format!("`{name}` can't be read as planned; nothing was extracted"), &fault)
+            failed(format!("`{name}` can't be read as planned; nothing was extracted"), &fault)
         };
         if let Some(filter) = &request.filter {
             sql::check_filter(database, &sql::from_clause(&request.from), filter).map_err(
                 |fault| {
-                    let what = format!("the filter of `{name}` is not one condition");
-                    file.error(what, &fault)
+                    let what = format!("the filter of `{name}` can't be used as written");
+                    failed(what, &fault)
                 },
             )?;
         }
@@ -223,7 +221,6 @@ struct SqliteSnapshot {
 
 /// What the readers share.
 struct Shared {
-    file: File,
     plans: Vec<Plan>,
     free: Arc<Semaphore>,
     idle: Mutex<Vec<Database>>,
@@ -319,7 +316,7 @@ impl Shared {
 
     fn stopped(&self, database: &Database, plan: &Plan, fault: &Fault) -> Error {
         let what = format!("`{}` was not read to its end", plan.table().display_name());
-        let error = self.file.error(what, fault);
+        let error = failed(what, fault);
         match self.statement_timeout {
             Some(limit) if database.brake().is_late() => error
                 .of_kind(ErrorKind::Refused)

@@ -89,7 +89,6 @@ pub(super) fn text_from_real(value: f64) -> String {
 }
 
 /// The whole number that `value` is, where every double around it is told apart.
-#[expect(clippy::float_cmp, reason = "exact or nothing is what is asked")]
 pub(super) fn integer_from_real(value: f64) -> Option<i64> {
     (value.fract() == 0.0 && value.abs() <= 9_007_199_254_740_992.0).then_some(value as i64)
 }
