@@ -17,4 +17,5 @@
 pub mod config;
 pub mod error;
 pub mod extract;
+pub mod transform;
 pub mod types;
