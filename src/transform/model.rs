@@ -59,7 +59,7 @@ pub(super) fn problem_error(what: String, problem: &Problem, origin: &Origin) ->
         let at = place(other);
         error = error.because(format!("{}:{}:{}: {}", at.file, at.line, at.column, at.detail));
     }
-    problem.hints.iter().fold(error, |error, hint| error.hint(hint))
+    problem.hints.iter().cloned().fold(error, Error::hint)
 }
 
 /// Reads every model below `dir`, sorted by file name. `root` is the project's folder, which file
