@@ -137,10 +137,8 @@ fn for_each(array: &ArrayRef, mut each: impl FnMut(usize, i128) -> DfResult<()>)
 }
 
 fn only(arrays: &[ArrayRef]) -> DfResult<&ArrayRef> {
-    match arrays {
-        [array] => Ok(array),
-        _ => exec_err!("sum takes one argument"),
-    }
+    let [array] = arrays else { return exec_err!("sum takes one argument") };
+    Ok(array)
 }
 
 /// `sums` as an array of `result`, or an error for the first that does not fit.
@@ -257,14 +255,13 @@ impl GroupsAccumulator for WideSums {
                 return Ok(());
             }
             let group = group_indices.get(row).copied().unwrap_or(usize::MAX);
-            match (self.sums.get_mut(group), self.seen.get_mut(group)) {
-                (Some(sum), Some(seen)) => {
-                    *sum = sum.checked_add(value).ok_or_else(overflow)?;
-                    *seen = true;
-                    Ok(())
-                }
-                _ => exec_err!("a row belongs to no group"),
-            }
+            let (Some(sum), Some(seen)) = (self.sums.get_mut(group), self.seen.get_mut(group))
+            else {
+                return exec_err!("a row belongs to no group");
+            };
+            *sum = sum.checked_add(value).ok_or_else(overflow)?;
+            *seen = true;
+            Ok(())
         })
     }
 

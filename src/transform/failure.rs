@@ -103,7 +103,14 @@ fn of_datafusion(what: String, error: &DataFusionError, memory: ByteSize) -> Err
         DataFusionError::ParquetError(_)
         | DataFusionError::ObjectStore(_)
         | DataFusionError::IoError(_) => storage(what, &text),
-        DataFusionError::Internal(_) | DataFusionError::ExecutionJoin(_) => {
+        DataFusionError::External(inner)
+            if inner.is::<object_store::Error>() || inner.is::<std::io::Error>() =>
+        {
+            storage(what, &text)
+        }
+        DataFusionError::Internal(_)
+        | DataFusionError::ExecutionJoin(_)
+        | DataFusionError::External(_) => {
             Error::new(ErrorKind::Internal, what).because(redacted(&text))
         }
         DataFusionError::Plan(_)

@@ -22,7 +22,7 @@ use datafusion::{
     logical_expr::{Expr, TableProviderFilterPushDown, TableType},
     physical_plan::{ExecutionPlan, empty::EmptyExec, union::UnionExec},
 };
-use object_store::{ObjectMeta, path::Path};
+use object_store::path::Path;
 use url::{Position, Url};
 
 use crate::types::{Bound, ColumnStats, DataFile, TableFiles};
@@ -33,13 +33,13 @@ use crate::types::{Bound, ColumnStats, DataFile, TableFiles};
 pub(super) struct FilesTable(TableFiles);
 
 impl FilesTable {
-    pub(super) fn new(files: TableFiles) -> Arc<dyn TableProvider> {
+    pub(super) fn provider(files: TableFiles) -> Arc<dyn TableProvider> {
         Arc::new(Self(files))
     }
 
     /// A table of `schema` without rows, for planning.
     pub(super) fn of_schema(schema: &SchemaRef) -> Arc<dyn TableProvider> {
-        Self::new(TableFiles::empty(Arc::clone(schema)))
+        Self::provider(TableFiles::empty(Arc::clone(schema)))
     }
 
     /// One scan over those of the files that lie in the store at `store`.
@@ -154,14 +154,11 @@ fn groups(files: &[&DataFile], partitions: usize) -> DfResult<Vec<FileGroup>> {
 fn partitioned(file: &DataFile) -> DfResult<PartitionedFile> {
     let location = Path::from_url_path(file.url.path())
         .map_err(|error| DataFusionError::External(Box::new(error)))?;
-    Ok(PartitionedFile::new_from_meta(ObjectMeta {
-        location,
-        // Files are written once, so their age tells the caches nothing.
-        last_modified: Default::default(),
-        size: file.bytes,
-        e_tag: None,
-        version: None,
-    }))
+    // Without an age: files are written once, so that it would tell the caches nothing.
+    let mut partitioned = PartitionedFile::new("", file.bytes);
+    // Set apart, because a path from text would be encoded a second time.
+    partitioned.object_meta.location = location;
+    Ok(partitioned)
 }
 
 /// Exact row and NULL counts; bounds as estimates, because they may be wider than the values.

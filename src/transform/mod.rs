@@ -27,7 +27,6 @@ mod graph;
 mod model;
 mod plan;
 mod query;
-mod shim;
 mod statement;
 mod stream;
 

@@ -10,14 +10,13 @@ use std::{
 };
 
 use crate::{
-    config::{Audit, Mode, Origin},
+    config::{self, Audit, Mode, Origin},
     error::{Context as _, Error, ErrorKind, Result},
     types::{PipelineName, TableName},
 };
 
 use super::{
     diagnose::{Problem, Spot, first_token},
-    shim as config,
     statement::{Allow, parse},
 };
 
@@ -60,7 +59,7 @@ pub(super) fn problem_error(what: String, problem: &Problem, origin: &Origin) ->
         let at = place(other);
         error = error.because(format!("{}:{}:{}: {}", at.file, at.line, at.column, at.detail));
     }
-    problem.hints.iter().fold(error, |error, hint| error.hint(hint))
+    problem.hints.iter().cloned().fold(error, Error::hint)
 }
 
 /// Reads every model below `dir`, sorted by file name. `root` is the project's folder, which file

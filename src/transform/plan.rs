@@ -140,7 +140,7 @@ impl Engine {
         let model = &planned.model;
         let table = |name: &TableName| {
             let files = inputs.get(name).ok_or_else(|| missing(model, name))?;
-            Ok((name.clone(), FilesTable::new(files.clone())))
+            Ok((name.clone(), FilesTable::provider(files.clone())))
         };
         let scope = Scope {
             tables: planned.inputs.iter().map(table).collect::<Result<_>>()?,

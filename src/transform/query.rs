@@ -135,7 +135,7 @@ impl Engine {
 
 /// `tables` as DataFusion reads them.
 pub(super) fn providers(tables: &BTreeMap<TableName, TableFiles>) -> Providers {
-    tables.iter().map(|(name, files)| (name.clone(), FilesTable::new(files.clone()))).collect()
+    tables.iter().map(|(name, files)| (name.clone(), FilesTable::provider(files.clone()))).collect()
 }
 
 /// What `statement` sees; each table that it names is there.

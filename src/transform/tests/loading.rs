@@ -38,7 +38,11 @@ fn a_header_is_read_and_positions_stay_the_files() {
     assert_eq!((models[0].mode, models[0].key.as_slice()), (Mode::Append, &["a".to_owned()][..]));
     assert_eq!((models[0].origin.line, models[0].origin.column), (7, 1));
     let refused = refusal(&[("m.sql", "/* model\nmode: append */ selec 1")]);
-    insta::assert_snapshot!(refused, @"");
+    insta::assert_snapshot!(refused, @"
+    model: model `nightly.m` cannot be planned; nothing was extracted
+      --> sql/nightly/m.sql:2:17: expected an SQL statement, found `selec`
+       hint: mend the SQL, then `longshore check`
+    ");
 }
 
 #[test]

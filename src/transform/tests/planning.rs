@@ -103,6 +103,8 @@ async fn a_missing_column_is_told_with_its_place() {
       --> sql/nightly/m.sql:1:8: no column `zzz` in `shop.orders`
        hint: there are `id`, `customer_id`, `amount`, `placed_at`
     ");
+    let accents = refusal(&[("m.sql", "select 'äöü' as s, amout from shop.orders")]).await;
+    assert!(accents.contains("m.sql:1:20: no column `amout`"), "{accents}");
     let two = "select amout, nmae from shop.orders, shop.customers";
     insta::assert_snapshot!(refusal(&[("m.sql", two)]).await, @"
     model: model `nightly.m` cannot be planned; nothing was extracted
@@ -234,7 +236,11 @@ async fn other_mistakes_have_places_too() {
 #[tokio::test]
 async fn a_key_is_made_of_columns() {
     let text = "/* model\nmode: append\nkey: [dya]\n*/\nselect 1 as day";
-    insta::assert_snapshot!(refusal(&[("m.sql", text)]).await, @"");
+    insta::assert_snapshot!(refusal(&[("m.sql", text)]).await, @"
+    model: model `nightly.m` cannot be planned; nothing was extracted
+      --> sql/nightly/m.sql:5:1: the key names `dya`, which is no column
+       hint: name columns that the SELECT returns
+    ");
 }
 
 #[tokio::test]

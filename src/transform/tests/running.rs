@@ -376,7 +376,8 @@ async fn an_engine_that_goes_away_is_an_error_not_an_end() {
     let stream = space.engine.query(sql, &space.tables).await.unwrap();
     drop(space);
     let last = stream.collect::<Vec<_>>().await.pop().unwrap();
-    assert_eq!(last.unwrap_err().kind(), ErrorKind::Internal);
+    let error = last.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Internal, "{}", rendered(&error));
 }
 
 #[tokio::test]
