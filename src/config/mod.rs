@@ -1,20 +1,41 @@
 //! What the user wrote (`raw`), and what it means (`resolved`).
 //!
-//! Everything above this module sees resolved types only: defaults are filled in, names are
-//! checked, secrets are [`Secret`]s, and each part remembers its [`Origin`] so that a later error
-//! can point at file, line and column.
+//! YAML text is read by `document` into the types of `raw`, whose scalars know their place;
+//! `resolve` turns those into the resolved types, with `expand` for `${…}`. Everything above this
+//! module sees resolved types only: defaults are filled in, names are checked, secrets are
+//! [`Secret`]s, and each part remembers its [`Origin`] so that a later error can point at file,
+//! line and column.
 //!
-//! This is the only module that reads environment variables for the user's sake.
+//! This is the only module that reads environment variables for the user's sake. It never
+//! connects to anything, and a credential never gets into an error.
 
 mod audit;
+mod command;
+mod document;
+mod environment;
+mod expand;
+mod memory;
 mod origin;
+mod pattern;
+mod raw;
+mod redact;
+mod resolve;
 mod resolved;
+mod schema;
 mod secret;
+mod written;
+
+#[cfg(test)]
+mod tests;
 
 pub use audit::{Audit, AuditKind, RowCountBounds, Severity};
+pub use environment::Environment;
 pub use origin::Origin;
+pub use pattern::{NamePattern, TablePattern};
+pub use resolve::{ModelHeader, model_header};
 pub use resolved::{
     ColumnRules, Connection, ExtractGroup, Format, Mask, Mode, Pipeline, Project, Selection,
-    SourceKind, TablePattern, TableRule, WarehouseConfig,
+    SourceKind, TableRule, WarehouseConfig,
 };
+pub use schema::{SchemaOf, json_schema};
 pub use secret::Secret;

@@ -9,7 +9,7 @@ use crate::error::Place;
 pub struct Origin {
     /// The file as the user would name it, relative to the project.
     pub file: Arc<str>,
-    /// The whole text of the file, for snippets.
+    /// The whole text of the file, for snippets; credentials in YAML files are starred out.
     pub text: Arc<str>,
     /// 1-based line.
     pub line: u32,

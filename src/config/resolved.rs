@@ -4,8 +4,8 @@ use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 use url::Url;
 
-use super::{Audit, Origin, Secret};
-use crate::types::{ByteSize, ColumnType, PipelineName, TableName};
+use super::{Audit, Origin, Secret, TablePattern, resolve::Connections};
+use crate::types::{ByteSize, ColumnType, PipelineName};
 
 /// A project: `longshore.yml` and what lies beside it.
 pub struct Project {
@@ -15,8 +15,8 @@ pub struct Project {
     pub warehouse: WarehouseConfig,
     /// The one ceiling for the process's large buffers.
     pub memory: ByteSize,
-    /// The connections by name.
-    pub connections: BTreeMap<String, Connection>,
+    /// The connections as they are written; see [`Project::connection`].
+    pub(super) connections: Connections,
 }
 
 impl Project {
@@ -60,7 +60,7 @@ pub struct Connection {
     pub name: String,
     /// Which source it is.
     pub kind: SourceKind,
-    /// The whole URL, credentials included. A relative SQLite path is already joined to the root.
+    /// The whole URL, credentials included. A relative `sqlite:` path is already joined to the root.
     pub url: Secret,
     /// At most so many connections at once, per run.
     pub connections: usize,
@@ -144,41 +144,6 @@ pub enum Selection {
     },
 }
 
-/// `schema.table`, where each part may hold `*`; without a dot, the source's default schema.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TablePattern {
-    /// The schema part; `None` is the source's default schema.
-    pub schema: Option<String>,
-    /// The table part.
-    pub table: String,
-}
-
-impl TablePattern {
-    /// Reads `public.*`, `orders` or `"Odd.Schema"."Odd.Table"` (double quotes keep dots and stars
-    /// as they are only in so far as no `*` inside quotes is a wildcard).
-    pub fn is_exact(&self) -> bool {
-        !self.table.contains('*') && self.schema.as_ref().is_none_or(|schema| !schema.contains('*'))
-    }
-
-    /// Whether a table of this name is meant; `default_schema` stands in where the pattern has none.
-    pub fn matches(&self, schema: &str, table: &str, default_schema: &str) -> bool {
-        wildcard(self.schema.as_deref().unwrap_or(default_schema), schema)
-            && wildcard(&self.table, table)
-    }
-}
-
-/// Whether `text` matches `pattern`, in which `*` stands for any run of characters.
-fn wildcard(pattern: &str, text: &str) -> bool {
-    match pattern.split_once('*') {
-        None => pattern == text,
-        Some((head, rest)) => text.strip_prefix(head).is_some_and(|tail| {
-            (0..=tail.len())
-                .filter(|at| tail.is_char_boundary(*at))
-                .any(|at| wildcard(rest, &tail[at..]))
-        }),
-    }
-}
-
 /// How new rows meet the published ones.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, strum::Display)]
 #[strum(serialize_all = "snake_case")]
@@ -213,31 +178,4 @@ pub enum Mask {
     Sha256,
     /// The text `***`. NULL stays NULL.
     Redact,
-}
-
-/// A model's table and mode, as its header says; the model itself belongs to `transform`.
-#[derive(Debug, Clone)]
-pub struct ModelRules {
-    /// The table it makes.
-    pub table: TableName,
-    /// How its rows meet the published ones.
-    pub mode: Mode,
-    /// Checks before publishing.
-    pub audits: Vec<Audit>,
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn patterns_match_whole_names() {
-        let all = TablePattern { schema: Some("public".into()), table: "*".into() };
-        assert!(
-            all.matches("public", "orders", "public") && !all.matches("other", "orders", "public")
-        );
-        let some = TablePattern { schema: None, table: "a*b*c".into() };
-        assert!(some.matches("main", "aXbYc", "main") && !some.matches("main", "aXbY", "main"));
-        assert!(some.matches("main", "abc", "main") && some.matches("main", "aébc", "main"));
-    }
 }

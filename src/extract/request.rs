@@ -118,11 +118,7 @@ fn rule_for<'a>(
 
 fn nothing_matches(rule: &TableRule, tables: &[SourceTable]) -> Error {
     let (what, wanted) = match &rule.selection {
-        Selection::Tables(pattern) => {
-            let schema =
-                pattern.schema.as_deref().map(|schema| format!("{schema}.")).unwrap_or_default();
-            (format!("{schema}{}", pattern.table), pattern.table.clone())
-        }
+        Selection::Tables(pattern) => (pattern.to_string(), pattern.table.to_string()),
         Selection::Query { name, .. } => (name.clone(), name.clone()),
     };
     let error = Error::new(

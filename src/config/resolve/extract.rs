@@ -1,0 +1,249 @@
+//! The `extract` part of a pipeline.
+
+use std::collections::BTreeMap;
+
+use super::{Connections, Scope};
+use crate::{
+    config::{
+        ColumnRules, ExtractGroup, Mask, Mode, Origin, Selection, TablePattern, TableRule, raw,
+        written::{At, Named, OrText, Text, Texts},
+    },
+    error::{Error, Result},
+    types::ColumnType,
+};
+
+/// Where each name is given first.
+type Seen<K> = BTreeMap<K, Origin>;
+
+impl Scope<'_> {
+    pub(super) fn extract(
+        &self,
+        written: Option<&[At<raw::ExtractGroup>]>,
+        connections: &Connections,
+    ) -> Result<Vec<ExtractGroup>> {
+        let mut published = Seen::new();
+        let mut groups = Vec::new();
+        for group in written.unwrap_or_default() {
+            groups.push(self.group(group, connections, &mut published)?);
+        }
+        Ok(groups)
+    }
+
+    fn group(
+        &self,
+        written: &At<raw::ExtractGroup>,
+        connections: &Connections,
+        published: &mut Seen<(String, String)>,
+    ) -> Result<ExtractGroup> {
+        let raw::ExtractGroup { from, into, tables } = &written.value;
+        let connection = self.text(from)?;
+        if !connections.contains(&connection) {
+            let error = self.not_a(from, "a connection");
+            return Err(connections.suggest(error, &from.value));
+        }
+        let into = match into {
+            Some(into) => self.bare_name(into, "into")?,
+            None => connection.clone(),
+        };
+        if tables.is_empty() {
+            return Err(self
+                .wrong(written, "it selects no tables")
+                .hint("name them under `tables`, or take all with `- \"*\"`"));
+        }
+        let mut rules: Vec<TableRule> = Vec::new();
+        let mut listed = Seen::new();
+        for table in tables {
+            let rule = self.rule(table)?;
+            self.refuse_second(&rule, &into, &mut listed, published)?;
+            rules.push(rule);
+        }
+        Ok(ExtractGroup { from: connection, into, tables: rules, origin: self.origin(written) })
+    }
+
+    /// Refuses a table that is listed before in its group, or a name that is taken before.
+    fn refuse_second(
+        &self,
+        rule: &TableRule,
+        into: &str,
+        listed: &mut Seen<String>,
+        published: &mut Seen<(String, String)>,
+    ) -> Result<()> {
+        let (exact, own_name) = match &rule.selection {
+            Selection::Tables(pattern) if pattern.is_exact() => {
+                (Some(pattern.to_string()), pattern.table.exact().map(str::to_owned))
+            }
+            Selection::Tables(_) => (None, None),
+            Selection::Query { name, .. } => (None, Some(name.clone())),
+        };
+        if let Some(table) = exact
+            && let Some(first) = listed.insert(table.clone(), rule.origin.clone())
+        {
+            return Err(self
+                .document
+                .wrong(&rule.origin, format!("`{table}` is listed before, in line {}", first.line))
+                .hint("keep one of the two entries"));
+        }
+        if let Some(name) = rule.rename.clone().or(own_name).filter(|_| !rule.skip)
+            && let Some(first) =
+                published.insert((into.to_owned(), name.clone()), rule.origin.clone())
+        {
+            let detail =
+                format!("the name `{into}.{name}` is taken before, in line {}", first.line);
+            return Err(self
+                .document
+                .wrong(&rule.origin, detail)
+                .hint("give one of them another name with `as`, or another schema with `into`"));
+        }
+        Ok(())
+    }
+
+    fn rule(&self, written: &At<OrText<raw::TableRule>>) -> Result<TableRule> {
+        let origin = self.origin(written);
+        let rule = match &written.value {
+            OrText::Text(text) => {
+                let text = Text { value: text.clone(), line: written.line, column: written.column };
+                return Ok(TableRule {
+                    selection: Selection::Tables(self.pattern(&text)?),
+                    skip: false,
+                    rename: None,
+                    mode: Mode::default(),
+                    columns: ColumnRules::default(),
+                    filter: None,
+                    audits: Vec::new(),
+                    origin,
+                });
+            }
+            OrText::Map(rule) => rule,
+        };
+        let (selection, rename) = self.selection(written, rule)?;
+        Ok(TableRule {
+            selection,
+            skip: self.flag(rule.skip.as_ref())?,
+            rename,
+            mode: self.mode(rule.mode.as_ref())?,
+            columns: self.columns(rule.columns.as_ref())?,
+            filter: self.optional_text(rule.filter.as_ref())?,
+            audits: self.audits(rule.audits.as_deref())?,
+            origin,
+        })
+    }
+
+    /// What a rule selects, and the table's new name where it has one.
+    fn selection<T>(
+        &self,
+        written: &At<T>,
+        rule: &raw::TableRule,
+    ) -> Result<(Selection, Option<String>)> {
+        let name = match &rule.name {
+            Some(name) => Some(self.bare_name(name, "as")?),
+            None => None,
+        };
+        match (&rule.table, &rule.query, name) {
+            (Some(table), None, name) => {
+                let pattern = self.pattern(table)?;
+                match &rule.name {
+                    Some(name) if !pattern.is_exact() => {
+                        Err(self.wrong(name, "`as` names one table, and `table` is a pattern"))
+                    }
+                    _ => Ok((Selection::Tables(pattern), name)),
+                }
+            }
+            (None, Some(query), Some(name)) => {
+                if let Some(filter) = &rule.filter {
+                    return Err(self
+                        .wrong(filter, "`where` goes with `table`")
+                        .hint("put the condition into the query"));
+                }
+                Ok((Selection::Query { name, sql: self.text(query)? }, None))
+            }
+            (None, Some(query), None) => Err(self
+                .wrong(query, "a query needs a name")
+                .hint("add `as: name`, the table's name in the warehouse")),
+            (Some(_), Some(query), _) => {
+                Err(self.wrong(query, "`query` and `table` exclude each other"))
+            }
+            (None, None, _) => Err(self
+                .wrong(written, "neither `table` nor `query` is given")
+                .hint("say which table: `table: orders`")),
+        }
+    }
+
+    fn pattern(&self, written: &Text) -> Result<TablePattern> {
+        self.text(written)?.parse().map_err(|why: String| {
+            self.not_a(written, "a table's name or pattern")
+                .because(why)
+                .hint("write `orders`, `public.*`, or quote odd names: `'\"Odd.Schema\".\"T\"'`")
+        })
+    }
+
+    fn columns(&self, written: Option<&At<raw::ColumnRules>>) -> Result<ColumnRules> {
+        let Some(At { value: written, .. }) = written else { return Ok(ColumnRules::default()) };
+        let only = match &written.only {
+            Some(only) => Some(self.texts(&only.0)?),
+            None => None,
+        };
+        let known = [("sha256", Mask::Sha256), ("redact", Mask::Redact)];
+        let rules = ColumnRules {
+            only,
+            drop: self.texts(Texts::entries(written.drop.as_ref()))?,
+            cast: each(written.cast.as_ref(), |text| self.column_type(text))?,
+            mask: each(written.mask.as_ref(), |text| self.keyword(text, "a mask", &known))?,
+            rename: each(written.rename.as_ref(), |text| self.text(text))?,
+        };
+        self.refuse_contradictions(written, &rules)?;
+        Ok(rules)
+    }
+
+    fn column_type(&self, written: &Text) -> Result<ColumnType> {
+        self.any_text(written)?.parse().map_err(|why: String| {
+            // The parser's own words quote the text, which may only be shown as it is written.
+            if self.is_literal(written) {
+                self.wrong(written, why)
+            } else {
+                self.not_a(written, "a column type")
+            }
+        })
+    }
+
+    /// Refuses rules for a column that other rules of the same table undo.
+    fn refuse_contradictions(&self, written: &raw::ColumnRules, rules: &ColumnRules) -> Result<()> {
+        let taken = |name: &String| {
+            !rules.drop.contains(name) && rules.only.as_ref().is_none_or(|only| only.contains(name))
+        };
+        if let (Some(only), Some(drop)) = (&rules.only, &written.drop) {
+            let both = rules.drop.iter().zip(&drop.0).find(|(name, _)| only.contains(name));
+            if let Some((name, at)) = both {
+                return Err(self.wrong(at, format!("`{name}` is both in `only` and in `drop`")));
+            }
+        }
+        for map in [&written.cast, &written.mask, &written.rename] {
+            for (name, _) in Named::entries(map.as_ref()) {
+                if !taken(&name.value) {
+                    return Err(self.left_out(name));
+                }
+            }
+        }
+        for (name, _) in Named::entries(written.cast.as_ref()) {
+            if rules.mask.contains_key(&name.value) {
+                return Err(self
+                    .wrong(name, format!("`{}` is masked, so it is text", name.value))
+                    .hint("keep either `cast` or `mask` for it"));
+            }
+        }
+        Ok(())
+    }
+
+    fn left_out(&self, name: &Text) -> Error {
+        self.wrong(name, format!("`{}` is left out by `only` or `drop`", name.value))
+            .hint("keep the column, or drop this rule")
+    }
+}
+
+/// Reads each value of a map that may be left out.
+fn each<T>(
+    written: Option<&Named<Text>>,
+    read: impl Fn(&Text) -> Result<T>,
+) -> Result<BTreeMap<String, T>> {
+    let entries = Named::entries(written).iter();
+    entries.map(|(name, text)| Ok((name.value.clone(), read(text)?))).collect()
+}

@@ -1,0 +1,64 @@
+//! The headers of models.
+
+use super::failure;
+use crate::config::{AuditKind, Mode, ModelHeader, Origin, model_header};
+
+/// Reads the header in `sql`, whose YAML starts behind the word `model`.
+fn header(sql: &str) -> crate::error::Result<ModelHeader> {
+    let start = sql.find("model").unwrap() + "model".len();
+    let end = sql.find("*/").unwrap();
+    let at = Origin::start("sql/nightly/a.sql", sql);
+    let lines = sql[..start].lines().count() as u32;
+    let column = sql[..start].lines().last().unwrap().chars().count() as u32 + 1;
+    model_header(&sql[start..end], &at.moved_to(lines, column))
+}
+
+#[test]
+fn a_header_gives_mode_key_and_audits() {
+    let header =
+        header("-- note\n/* model\nmode: append\nkey: day\naudits:\n  - unique: ['${A}']\n*/")
+            .unwrap();
+    assert_eq!((header.mode, header.key), (Mode::Append, vec!["day".to_owned()]));
+    assert_eq!(header.audits[0].kind, AuditKind::Unique(vec!["${A}".to_owned()]));
+    let origin = &header.audits[0].origin;
+    assert_eq!((&*origin.file, origin.line, origin.column), ("sql/nightly/a.sql", 6, 5));
+}
+
+#[test]
+fn an_empty_header_says_nothing() {
+    for sql in ["/* model */", "/* model\n*/"] {
+        assert_eq!(header(sql).unwrap(), ModelHeader::default());
+    }
+}
+
+#[test]
+fn errors_point_into_the_sql_file() {
+    insta::assert_snapshot!(failure(header("/* model {mode: apend} */ select 1")), @"
+    model: the header of `sql/nightly/a.sql` is not valid; nothing was run
+    --> sql/nightly/a.sql:1:17: `apend` is not a mode
+    |/* model {mode: apend} */ select 1
+    |                ^
+    hint: did you mean `append`?
+    ");
+    insta::assert_snapshot!(failure(header("-- x\n/* model\n\nmode: append\naudit: []\n*/")), @"
+    model: the header of `sql/nightly/a.sql` is not valid; nothing was run
+    --> sql/nightly/a.sql:5:1: there is no key `audit` here
+    |audit: []
+    |^
+    hint: did you mean `audits`?
+    ");
+    insta::assert_snapshot!(failure(header("/* model\nmode: upsert\nkey: [id]\n*/")), @"
+    model: the header of `sql/nightly/a.sql` is not valid; nothing was run
+    --> sql/nightly/a.sql:2:7: `mode: upsert` is not in this version
+    |mode: upsert
+    |      ^
+    hint: use `mode: replace`, which takes the whole table each time, or `mode: append`
+    ");
+    insta::assert_snapshot!(failure(header("/* model\naudits:\n\t- unique: id\n*/")), @"
+    model: the header of `sql/nightly/a.sql` is not valid; nothing was run
+    --> sql/nightly/a.sql:3:2: not valid YAML: tabs disallowed within this context (block indentation)
+    |	- unique: id
+    | ^
+    hint: indent with spaces; YAML takes no tabs
+    ");
+}

@@ -1,0 +1,141 @@
+//! `pipelines/*.yml`: what it means.
+
+use super::{Folder, PROJECT, extracting, failure, pipeline};
+use crate::{
+    config::{AuditKind, Mask, Mode, RowCountBounds, Selection, Severity},
+    types::ColumnType,
+};
+
+#[test]
+fn all_that_is_written_is_meant() {
+    let pipeline = pipeline(
+        "description: Every night
+extract:
+  - from: shop
+    into: raw
+    tables:
+      - public.*
+      - {table: public.audit_log, skip: true}
+      - table: '\"Odd.Schema\".\"T*\"'
+        as: odd
+        mode: append
+        where: total > 0
+        columns:
+          only: [id, email, score, note]
+          drop: secret
+          cast: {score: 'decimal(12,4)'}
+          mask: {email: sha256, note: redact}
+          rename: {id: key}
+      - {query: 'select 1 as one', as: one}
+transform: sql
+",
+    )
+    .unwrap();
+    assert_eq!(pipeline.name.as_str(), "nightly");
+    assert_eq!(pipeline.description.as_deref(), Some("Every night"));
+    assert!(pipeline.transform.unwrap().ends_with("sql"));
+    let [group] = pipeline.extract.as_slice() else { panic!("one group is written") };
+    assert_eq!((group.from.as_str(), group.into.as_str()), ("shop", "raw"));
+    let [all, skipped, odd, query] = group.tables.as_slice() else { panic!("four are written") };
+    assert_eq!(all.selection, Selection::Tables("public.*".parse().unwrap()));
+    assert_eq!((all.mode, all.skip, all.rename.as_deref()), (Mode::Replace, false, None));
+    assert_eq!((all.origin.line, all.origin.column), (6, 9));
+    assert!(skipped.skip);
+    let Selection::Tables(pattern) = &odd.selection else { panic!("a table is written") };
+    assert!(pattern.is_exact() && pattern.matches("Odd.Schema", "T*", "main"));
+    assert_eq!((odd.mode, odd.rename.as_deref()), (Mode::Append, Some("odd")));
+    assert_eq!(odd.filter.as_deref(), Some("total > 0"));
+    assert_eq!(odd.columns.only.as_ref().unwrap().len(), 4);
+    assert_eq!(odd.columns.drop, ["secret"]);
+    assert_eq!(odd.columns.cast["score"], ColumnType::Decimal(12, 4));
+    assert_eq!(odd.columns.mask["email"], Mask::Sha256);
+    assert_eq!(odd.columns.mask["note"], Mask::Redact);
+    assert_eq!(odd.columns.rename["id"], "key");
+    let (name, sql) = ("one".to_owned(), "select 1 as one".to_owned());
+    assert_eq!(query.selection, Selection::Query { name, sql });
+}
+
+#[test]
+fn audits_have_a_short_and_a_long_form() {
+    let pipeline = extracting(
+        "      - table: orders
+        audits:
+          - not_null: [id, total]
+          - unique: id
+            severity: warn
+          - accepted_values: {column: status, values: [new, 007, true, '']}
+          - relationships: {column: customer_id, to: shop.customers, field: id}
+          - row_count: {min: 1, max: 10, max_shrink: 20%, max_growth: 300 %}
+          - expression: total >= 0
+          - query: select * from this where total < 0
+",
+    )
+    .unwrap();
+    let audits = &pipeline.extract[0].tables[0].audits;
+    let text = |text: &str| text.to_owned();
+    let kinds: Vec<_> = audits.iter().map(|audit| audit.kind.clone()).collect();
+    let expected = [
+        AuditKind::NotNull(vec![text("id"), text("total")]),
+        AuditKind::Unique(vec![text("id")]),
+        AuditKind::AcceptedValues {
+            column: text("status"),
+            values: vec![text("new"), text("007"), text("true"), text("")],
+        },
+        AuditKind::Relationship {
+            column: text("customer_id"),
+            to_table: text("shop.customers"),
+            to_column: text("id"),
+        },
+        AuditKind::RowCount(RowCountBounds {
+            min: Some(1),
+            max: Some(10),
+            max_shrink: Some(0.2),
+            max_growth: Some(3.0),
+        }),
+        AuditKind::Expression(text("total >= 0")),
+        AuditKind::Query(text("select * from this where total < 0")),
+    ];
+    assert_eq!(kinds, expected);
+    let warned = audits.iter().map(|audit| audit.severity == Severity::Warn);
+    assert_eq!(warned.collect::<Vec<_>>(), [false, true, false, false, false, false, false]);
+    assert_eq!((audits[1].origin.line, audits[1].origin.column), (7, 13));
+}
+
+#[test]
+fn what_is_left_out_has_a_default() {
+    let pipeline = extracting("      - orders\n").unwrap();
+    assert_eq!(pipeline.extract[0].into, "shop");
+    assert_eq!((pipeline.description, pipeline.transform), (None, None));
+}
+
+#[test]
+fn pipelines_are_listed_by_name() {
+    let transform = "transform: sql";
+    let folder = Folder::with(&[
+        ("longshore.yml", PROJECT),
+        ("sql/a.sql", ""),
+        ("pipelines/weekly.yml", transform),
+        ("pipelines/daily.yml", transform),
+        ("pipelines/notes.md", ""),
+    ]);
+    let project = folder.load().unwrap();
+    let pipelines = project.pipelines().unwrap();
+    let names: Vec<_> = pipelines.iter().map(|pipeline| pipeline.name.as_str()).collect();
+    assert_eq!(names, ["daily", "weekly"]);
+    insta::assert_snapshot!(failure(project.pipeline("dayly")), @"
+    usage: there is no pipeline `dayly` in `pipelines`; nothing was run
+    hint: did you mean `daily`?
+    ");
+    insta::assert_snapshot!(failure(project.pipeline("../longshore")), @"
+    usage: there is no pipeline `../longshore` in `pipelines`; nothing was run
+    hint: the pipelines are `daily`, `weekly`
+    ");
+    std::fs::write(folder.path().join("pipelines/new.yaml"), transform).unwrap();
+    insta::assert_snapshot!(failure(project.pipelines()), @"
+    config: `pipelines/new.yaml` can't be a pipeline; nothing was run
+    cause: a pipeline's file is named with letters, digits, `_` and `-`, and `.yml`
+    hint: rename the file
+    ");
+    let empty = Folder::with(&[("longshore.yml", PROJECT)]);
+    assert!(empty.load().unwrap().pipelines().unwrap().is_empty());
+}
