@@ -20,3 +20,4 @@ pub mod error;
 pub mod extract;
 pub mod run;
 pub mod types;
+pub mod warehouse;
