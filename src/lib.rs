@@ -18,6 +18,8 @@ pub mod cli;
 pub mod config;
 pub mod error;
 pub mod extract;
+pub mod run;
+pub mod stage;
 pub mod transform;
 pub mod types;
 pub mod warehouse;
