@@ -154,7 +154,8 @@ fn its_editor_headers_and_examples_are_read() {
 
 /// A Markdown table, as the page holds it.
 fn table(head: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> String {
-    let mut lines = vec![format!("| {} |", head.join(" | ")), format!("|{}", "---|".repeat(head.len()))];
+    let mut lines =
+        vec![format!("| {} |", head.join(" | ")), format!("|{}", "---|".repeat(head.len()))];
     lines.extend(rows.into_iter().map(|row| format!("| {} |", row.join(" | "))));
     lines.join("\n")
 }
