@@ -19,5 +19,6 @@ pub mod config;
 pub mod error;
 pub mod extract;
 pub mod run;
+pub mod transform;
 pub mod types;
 pub mod warehouse;
