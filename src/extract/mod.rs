@@ -6,10 +6,12 @@
 //!
 //! Nothing here writes to a source, and nothing here knows of stages, models or warehouses.
 
+pub mod postgres;
 mod request;
 mod sink;
+pub mod sqlite;
 
-use std::{fmt, ops::Range};
+use std::{fmt, ops::Range, sync::Arc};
 
 use arrow::{datatypes::DataType, record_batch::RecordBatch};
 use async_trait::async_trait;
@@ -19,7 +21,7 @@ pub use request::{ColumnRequest, RuledRequest, TableRequest, build_requests};
 pub use sink::{CountingSink, MaskingSink};
 
 use crate::{
-    config::TablePattern,
+    config::{Connection, SourceKind, TablePattern},
     error::Result,
     types::{Budget, ColumnType},
 };
@@ -290,4 +292,16 @@ impl Mapping {
             Self::Refused { .. } => None,
         }
     }
+}
+
+/// The source that `connection` leads to; nothing is opened or connected yet. A new kind of source
+/// is one folder and one line here.
+///
+/// # Errors
+/// When the connection's URL is not one of its kind.
+pub fn source(connection: &Connection) -> Result<Arc<dyn Source>> {
+    Ok(match connection.kind {
+        SourceKind::Postgres => Arc::new(postgres::PostgresSource::new(connection)?),
+        SourceKind::Sqlite => Arc::new(sqlite::SqliteSource::new(connection)?),
+    })
 }

@@ -1,0 +1,303 @@
+//! Text and binary columns, as Arrow views: short values lie in the view itself, long ones are
+//! copied once into a buffer that belongs to the column alone, so that a batch never keeps whole
+//! blocks of the stream alive.
+
+use std::sync::Arc;
+
+use arrow::{
+    array::{ArrayRef, BinaryViewArray, StringViewArray},
+    buffer::{Buffer, ScalarBuffer},
+};
+
+use super::{
+    Decode,
+    cells::{Bits, Cells, Fault, Problem},
+};
+
+/// The longest value that lies in its view.
+const INLINE: usize = 12;
+
+/// A buffer is closed before it grows past this, far below the 31 bits of a view's offset.
+const BUFFER: usize = 1 << 30;
+
+const NOT_UTF8: Problem = Problem::Unfit("bytes that are not UTF-8");
+
+/// For each inline length, the bits of a view that hold its bytes.
+const MASKS: [u128; INLINE + 1] = {
+    let mut masks = [0; INLINE + 1];
+    let mut len = 1;
+    while len <= INLINE {
+        masks[len] = masks[len - 1] << 8 | 0xFF << 32;
+        len += 1;
+    }
+    masks
+};
+
+/// The high bit of each of a view's 12 inline bytes: set where a byte is not ASCII.
+const HIGH_BITS: u128 = 0x8080_8080_8080_8080_8080_8080_0000_0000;
+
+/// Views under construction.
+#[derive(Default)]
+pub(super) struct Views {
+    views: Vec<u128>,
+    /// The buffer being filled.
+    data: Vec<u8>,
+    /// Those that are full.
+    full: Vec<Buffer>,
+    validity: Bits,
+}
+
+impl Views {
+    /// Appends every cell as it is.
+    fn append_raw(&mut self, cells: Cells<'_>) {
+        self.views.reserve(cells.len());
+        for at in cells.at.chunks(64) {
+            let mut mask = 0;
+            for (bit, &at) in at.iter().enumerate() {
+                let view = match inline_view(cells, at) {
+                    Some(view) => Some(view),
+                    None => cells.get(at).map(|value| self.view(value)),
+                };
+                mask |= u64::from(view.is_some()) << bit;
+                self.views.push(view.unwrap_or_default());
+            }
+            self.validity.push(mask, at.len());
+        }
+    }
+
+    /// Appends what `print` makes of every cell; on a fault, nothing that is kept.
+    pub(super) fn append_with(
+        &mut self,
+        cells: Cells<'_>,
+        print: impl Fn(&[u8], &mut Vec<u8>) -> Result<(), Problem>,
+    ) -> Result<(), Fault> {
+        let mut text = Vec::with_capacity(64);
+        self.views.reserve(cells.len());
+        for (row, &at) in cells.at.iter().enumerate() {
+            let mut view = 0;
+            let cell = cells.get(at);
+            if let Some(cell) = cell {
+                text.clear();
+                print(cell, &mut text).map_err(|problem| problem.in_row(row))?;
+                view = self.view(&text);
+            }
+            self.views.push(view);
+            self.validity.push(u64::from(cell.is_some()), 1);
+        }
+        Ok(())
+    }
+
+    /// The view of `value`, which is copied to the buffer where it is long.
+    #[inline]
+    fn view(&mut self, value: &[u8]) -> u128 {
+        let len = value.len();
+        if len <= INLINE {
+            let mut bytes = [0; 16];
+            for (to, from) in bytes.iter_mut().skip(4).zip(value) {
+                *to = *from;
+            }
+            return u128::from_le_bytes(bytes) | len as u128;
+        }
+        if self.data.len() + len > BUFFER && !self.data.is_empty() {
+            self.full.push(Buffer::from_vec(std::mem::take(&mut self.data)));
+        }
+        let offset = self.data.len();
+        self.data.extend_from_slice(value);
+        let prefix = value.first_chunk::<4>().copied().unwrap_or_default();
+        len as u128
+            | u128::from(u32::from_le_bytes(prefix)) << 32
+            | (self.full.len() as u128) << 64
+            | (offset as u128) << 96
+    }
+
+    /// Where the next value will lie.
+    fn mark(&self) -> Mark {
+        Mark { rows: self.views.len(), full: self.full.len(), data: self.data.len() }
+    }
+
+    /// Checks that all values appended since `mark` are UTF-8.
+    fn check(&self, mark: Mark) -> Result<(), Fault> {
+        let views = self.views.get(mark.rows..).unwrap_or_default();
+        let short = views
+            .iter()
+            .filter(|view| **view as u32 as usize <= INLINE)
+            .fold(0, |all, view| all | view);
+        let long = if self.full.len() == mark.full { self.data.get(mark.data..) } else { None };
+        if short & HIGH_BITS == 0 && long.is_some_and(<[u8]>::is_ascii) {
+            return Ok(());
+        }
+        match views.iter().position(|view| !self.is_utf8(*view)) {
+            Some(row) => Err(NOT_UTF8.in_row(row)),
+            None => Ok(()),
+        }
+    }
+
+    fn is_utf8(&self, view: u128) -> bool {
+        let len = view as u32 as usize;
+        if len <= INLINE {
+            let bytes = (view >> 32).to_le_bytes();
+            return bytes.get(..len).is_some_and(|bytes| str::from_utf8(bytes).is_ok());
+        }
+        let (buffer, offset) = ((view >> 64) as u32 as usize, (view >> 96) as usize);
+        let data = self.full.get(buffer).map_or(self.data.as_slice(), Buffer::as_slice);
+        data.get(offset..offset + len).is_some_and(|bytes| str::from_utf8(bytes).is_ok())
+    }
+
+    fn bytes(&self) -> usize {
+        self.views.len() * 16 + self.data.len() + self.full.iter().map(Buffer::len).sum::<usize>()
+    }
+
+    fn take(&mut self) -> (ScalarBuffer<u128>, Vec<Buffer>, Option<arrow::buffer::NullBuffer>) {
+        let views = Vec::with_capacity(self.views.len());
+        let views = ScalarBuffer::from(std::mem::replace(&mut self.views, views));
+        let data = Vec::with_capacity(self.data.len().min(BUFFER));
+        let data = std::mem::replace(&mut self.data, data);
+        let mut buffers = std::mem::take(&mut self.full);
+        if !data.is_empty() {
+            buffers.push(Buffer::from_vec(data));
+        }
+        (views, buffers, self.validity.take_validity())
+    }
+
+    fn finish_text(&mut self) -> Result<ArrayRef, String> {
+        let (views, buffers, nulls) = self.take();
+        StringViewArray::try_new(views, buffers, nulls)
+            .map(|array| Arc::new(array) as ArrayRef)
+            .map_err(|error| error.to_string())
+    }
+
+    fn finish_binary(&mut self) -> Result<ArrayRef, String> {
+        let (views, buffers, nulls) = self.take();
+        BinaryViewArray::try_new(views, buffers, nulls)
+            .map(|array| Arc::new(array) as ArrayRef)
+            .map_err(|error| error.to_string())
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Mark {
+    rows: usize,
+    full: usize,
+    data: usize,
+}
+
+/// The view of a cell that fits into it. A length prefix and 12 bytes are as long as a view and lie
+/// alike, so the view is one load, one swap and one mask. `None` for what is long, NULL, or too near
+/// to the end of the block.
+#[inline]
+fn inline_view(cells: Cells<'_>, at: u32) -> Option<u128> {
+    let cell = u128::from_le_bytes(*cells.data.get(at as usize..)?.first_chunk::<16>()?);
+    let len = (cell as u32).swap_bytes();
+    Some(cell & MASKS.get(len as usize)? | u128::from(len))
+}
+
+/// How the bytes of a text column are to be taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Form {
+    /// As they are.
+    Raw,
+    /// After a version byte, which is 1: `jsonb`, `jsonpath`.
+    Versioned,
+    /// One byte, `"char"`: NUL is the empty text, and what is not ASCII is printed as `\ooo`.
+    Byte,
+}
+
+struct Text {
+    views: Views,
+    form: Form,
+}
+
+/// A decoder of text that travels as `form`.
+pub(super) fn text(form: Form) -> Box<dyn Decode> {
+    Box::new(Text { views: Views::default(), form })
+}
+
+impl Decode for Text {
+    fn append(&mut self, cells: Cells<'_>) -> Result<(), Fault> {
+        let mark = self.views.mark();
+        match self.form {
+            Form::Raw => self.views.append_raw(cells),
+            Form::Versioned => self.views.append_with(cells, |cell, out| match cell {
+                [1, text @ ..] => {
+                    out.extend_from_slice(text);
+                    Ok(())
+                }
+                _ => Err(Problem::Malformed("a document of an unknown version")),
+            })?,
+            Form::Byte => self.views.append_with(cells, |cell, out| match cell {
+                [0] => Ok(()),
+                [byte] if byte.is_ascii() => {
+                    out.push(*byte);
+                    Ok(())
+                }
+                [byte] => {
+                    out.extend_from_slice(format!("\\{byte:03o}").as_bytes());
+                    Ok(())
+                }
+                _ => Err(Problem::Malformed("a value of the wrong length")),
+            })?,
+        }
+        self.views.check(mark)
+    }
+
+    fn finish(&mut self) -> Result<ArrayRef, String> {
+        self.views.finish_text()
+    }
+
+    fn bytes(&self) -> usize {
+        self.views.bytes()
+    }
+}
+
+#[derive(Default)]
+struct Binary(Views);
+
+/// A decoder of bytes as they are.
+pub(super) fn binary() -> Box<dyn Decode> {
+    Box::new(Binary::default())
+}
+
+impl Decode for Binary {
+    fn append(&mut self, cells: Cells<'_>) -> Result<(), Fault> {
+        self.0.append_raw(cells);
+        Ok(())
+    }
+
+    fn finish(&mut self) -> Result<ArrayRef, String> {
+        self.0.finish_binary()
+    }
+
+    fn bytes(&self) -> usize {
+        self.0.bytes()
+    }
+}
+
+struct Printed<F> {
+    views: Views,
+    print: F,
+}
+
+/// A decoder of values that `print` writes as ASCII.
+pub(super) fn printed<F>(print: F) -> Box<dyn Decode>
+where
+    F: Fn(&[u8], &mut Vec<u8>) -> Result<(), Problem> + Send + 'static,
+{
+    Box::new(Printed { views: Views::default(), print })
+}
+
+impl<F> Decode for Printed<F>
+where
+    F: Fn(&[u8], &mut Vec<u8>) -> Result<(), Problem> + Send,
+{
+    fn append(&mut self, cells: Cells<'_>) -> Result<(), Fault> {
+        self.views.append_with(cells, &self.print)
+    }
+
+    fn finish(&mut self) -> Result<ArrayRef, String> {
+        self.views.finish_text()
+    }
+
+    fn bytes(&self) -> usize {
+        self.views.bytes()
+    }
+}

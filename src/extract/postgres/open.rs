@@ -1,0 +1,391 @@
+//! Opening one consistent view of many tables: the coordinator's sequence.
+//!
+//! 1. Outside any transaction: what each table is, and the server's position. The position comes
+//!    first, so that all up to it is in the view.
+//! 2. `BEGIN`, then `LOCK TABLE … IN ACCESS SHARE MODE`, which takes no snapshot yet: a TRUNCATE or
+//!    a rewrite after a snapshot would show its table empty. Standbys allow this lock.
+//! 3. The snapshot, exported for the workers.
+//! 4. Each statement that will run is taken apart and planned, which also locks what views and
+//!    queries read. What was rewritten between 3 and 4 is told by its file: then all starts anew.
+//! 5. Only now sizes, and from them the chunks.
+
+use std::collections::HashMap;
+
+use super::{
+    catalog::user_sql,
+    chunks::{self, Heap},
+    pg_type::PgType,
+    rows::{Row, query, query_one},
+    session::{Purpose, Sessions},
+    snapshot::PostgresSnapshot,
+    sql,
+    types::{TypeCatalog, oid_array},
+    wire::{WireConnection, WireError},
+};
+use crate::{
+    error::{Error, ErrorKind, Result},
+    extract::{Chunk, ChunkPart, Snapshot, SourcePosition, SourceTable, TableRequest},
+    types::Budget,
+};
+
+/// How often all is begun anew when a table is rewritten at the wrong moment.
+const ATTEMPTS: usize = 3;
+
+/// What can't be estimated may be large, and should start early.
+const UNKNOWN_BYTES: u64 = 1 << 30;
+
+/// Where a snapshot is opened, and what it may use.
+pub(super) struct Place {
+    /// The connection's name.
+    pub(super) name: String,
+    pub(super) sessions: Sessions,
+    /// How many connections may read besides the coordinator's.
+    pub(super) workers: usize,
+    pub(super) budget: Budget,
+}
+
+/// One table as it will be read.
+#[derive(Debug, Clone)]
+pub(super) struct Plan {
+    pub(super) request: TableRequest,
+    /// The types of the requested columns, in order.
+    pub(super) types: Vec<PgType>,
+}
+
+/// The coordinator once its snapshot stands.
+pub(super) struct Opened {
+    /// The connection whose transaction holds the snapshot.
+    pub(super) connection: WireConnection,
+    /// The snapshot's name, for the workers.
+    pub(super) snapshot: String,
+    /// What tells this server from any other.
+    pub(super) server: String,
+    pub(super) position: SourcePosition,
+    pub(super) plans: Vec<Plan>,
+    pub(super) chunks: Vec<Vec<Chunk>>,
+}
+
+/// Opens one consistent view of `tables`.
+pub(super) async fn open(place: Place, tables: &[TableRequest]) -> Result<Box<dyn Snapshot>> {
+    for _ in 0..ATTEMPTS {
+        let connection = place.sessions.connect(Purpose::Reader).await.map_err(|error| {
+            let what = format!("`{}` can't be connected to; nothing was extracted", place.name);
+            Error::from(error).context(what)
+        })?;
+        if let Some(opened) = begin(connection, &place, tables).await? {
+            return Ok(Box::new(PostgresSnapshot::new(opened, place)));
+        }
+    }
+    Err(Error::new(
+        ErrorKind::Conflict,
+        format!("`{}` gives no steady view of its tables; nothing was extracted", place.name),
+    )
+    .because("a table was truncated or rewritten each time a snapshot was taken")
+    .hint("run again when the maintenance of its tables is over"))
+}
+
+/// The sequence in this module's head; nothing where it must start anew.
+async fn begin(
+    mut connection: WireConnection,
+    place: &Place,
+    tables: &[TableRequest],
+) -> Result<Option<Opened>> {
+    let told = |error: WireError| {
+        let what = format!("`{}` gives no view of its tables; nothing was extracted", place.name);
+        Error::from(error).context(what)
+    };
+    let server = Server::ask(&mut connection).await.map_err(told)?;
+    let position = position(&mut connection).await.map_err(told)?;
+    let relations = relations(&mut connection, tables).await?;
+    let types = load_types(&mut connection, server.version, tables).await.map_err(told)?;
+
+    connection.simple("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await.map_err(told)?;
+    if let Some(lock) = lock_statement(tables, &relations) {
+        connection.simple(&lock).await.map_err(told)?;
+    }
+    let export = "SELECT pg_catalog.pg_export_snapshot()";
+    let snapshot = query_one(&mut connection, export).await.map_err(told)?.text(0).to_owned();
+
+    let mut plans = Vec::new();
+    for request in tables {
+        plans.push(plan(&mut connection, request, &types).await?);
+    }
+    if !query(&mut connection, REWRITTEN).await.map_err(told)?.is_empty() {
+        return Ok(None);
+    }
+    let heaps = heaps(&mut connection, &relations, server.version).await.map_err(told)?;
+    let terms = chunks::Terms {
+        version: server.version,
+        block_bytes: server.block_bytes,
+        workers: place.workers,
+    };
+    let chunks = tables
+        .iter()
+        .zip(&relations)
+        .enumerate()
+        .map(|(at, (request, relation))| {
+            let heaps = relation.as_ref().and_then(|relation| heaps.get(&relation.oid));
+            if let Some(Some(heaps)) = heaps {
+                chunks::divide(at, heaps, terms)
+            } else {
+                chunks::whole(at, request.from.estimated_bytes.unwrap_or(UNKNOWN_BYTES))
+            }
+        })
+        .collect();
+    Ok(Some(Opened { connection, snapshot, server: server.identity, position, plans, chunks }))
+}
+
+/// What of the server matters while it is read.
+struct Server {
+    version: u32,
+    block_bytes: u64,
+    identity: String,
+}
+
+/// Gives a text that no other server gives: two servers don't start in the same microsecond.
+pub(super) const IDENTITY: &str = "SELECT pg_catalog.pg_postmaster_start_time()::pg_catalog.text";
+
+impl Server {
+    async fn ask(connection: &mut WireConnection) -> Result<Self, WireError> {
+        let row = query_one(
+            connection,
+            "SELECT pg_catalog.current_setting('server_version_num'),
+                 pg_catalog.current_setting('block_size')",
+        )
+        .await?;
+        Ok(Self {
+            version: row.number(0).unwrap_or_default(),
+            block_bytes: row.number(1).unwrap_or(8192),
+            identity: query_one(connection, IDENTITY).await?.text(0).to_owned(),
+        })
+    }
+}
+
+async fn position(connection: &mut WireConnection) -> Result<SourcePosition, WireError> {
+    let row = query_one(
+        connection,
+        "SELECT CASE WHEN pg_catalog.pg_is_in_recovery()
+                 THEN pg_catalog.pg_last_wal_replay_lsn()
+                 ELSE pg_catalog.pg_current_wal_lsn() END,
+             pg_catalog.pg_is_in_recovery(),
+             pg_catalog.has_function_privilege('pg_catalog.pg_control_system()', 'EXECUTE')
+                 AND pg_catalog.has_function_privilege('pg_catalog.pg_control_checkpoint()',
+                     'EXECUTE')",
+    )
+    .await?;
+    let (mut system, mut timeline) = (String::new(), 0);
+    if row.is(2) {
+        let control = query_one(
+            connection,
+            "SELECT s.system_identifier, c.timeline_id
+             FROM pg_catalog.pg_control_system() s, pg_catalog.pg_control_checkpoint() c",
+        )
+        .await?;
+        control.text(0).clone_into(&mut system);
+        timeline = control.number(1).unwrap_or_default();
+    }
+    Ok(SourcePosition::Postgres {
+        lsn: row.text(0).to_owned(),
+        system,
+        timeline,
+        standby: row.is(1),
+    })
+}
+
+/// What the catalog says of a requested table.
+struct Relation {
+    oid: u32,
+    /// Whether LOCK TABLE takes it.
+    is_lockable: bool,
+    /// Whether it and what lies below it may be made of heaps.
+    has_heaps: bool,
+}
+
+/// One for each of `tables`; nothing for queries.
+async fn relations(
+    connection: &mut WireConnection,
+    tables: &[TableRequest],
+) -> Result<Vec<Option<Relation>>> {
+    let names: Vec<_> = tables
+        .iter()
+        .enumerate()
+        .filter(|(_, request)| request.from.query.is_none())
+        .map(|(at, request)| {
+            let (schema, name) = (&request.from.schema, &request.from.name);
+            format!("({at}, {}, {})", sql::literal(schema), sql::literal(name))
+        })
+        .collect();
+    let mut found = HashMap::new();
+    if !names.is_empty() {
+        let sql = format!(
+            "SELECT v.place, c.oid, c.relkind, pg_catalog.has_table_privilege(c.oid, 'SELECT')
+             FROM (VALUES {}) v(place, schema, name)
+             JOIN pg_catalog.pg_namespace n ON n.nspname = v.schema
+             JOIN pg_catalog.pg_class c ON c.relnamespace = n.oid AND c.relname = v.name",
+            names.join(", ")
+        );
+        for row in query(connection, &sql).await? {
+            let relation = Relation {
+                oid: row.number(1).unwrap_or_default(),
+                is_lockable: matches!(row.text(2), "r" | "p" | "v") && row.is(3),
+                has_heaps: matches!(row.text(2), "r" | "p") && row.is(3),
+            };
+            found.insert(row.number::<usize>(0).unwrap_or_default(), relation);
+        }
+    }
+    let each = |(at, request): (usize, &TableRequest)| match found.remove(&at) {
+        None if request.from.query.is_none() => Err(changed(&request.from).because("it is gone")),
+        relation => Ok(relation),
+    };
+    tables.iter().enumerate().map(each).collect()
+}
+
+fn changed(table: &SourceTable) -> Error {
+    Error::new(
+        ErrorKind::Conflict,
+        format!(
+            "`{}` was changed while it was planned; nothing was extracted",
+            table.display_name()
+        ),
+    )
+}
+
+async fn load_types(
+    connection: &mut WireConnection,
+    version: u32,
+    tables: &[TableRequest],
+) -> Result<TypeCatalog, WireError> {
+    let columns = tables.iter().flat_map(|request| &request.columns);
+    TypeCatalog::load(connection, version, columns.map(|column| column.source.type_id)).await
+}
+
+fn lock_statement(tables: &[TableRequest], relations: &[Option<Relation>]) -> Option<String> {
+    let lockable = |(request, relation): (&TableRequest, &Option<Relation>)| {
+        relation.as_ref()?.is_lockable.then(|| sql::from_clause(&request.from))
+    };
+    let names: Vec<_> = tables.iter().zip(relations).filter_map(lockable).collect();
+    (!names.is_empty()).then(|| format!("LOCK TABLE {} IN ACCESS SHARE MODE", names.join(", ")))
+}
+
+/// Proves that the user's SQL in `request` is what it should be, that its columns are still what
+/// they were, and has the server plan what will be read.
+async fn plan(
+    connection: &mut WireConnection,
+    request: &TableRequest,
+    types: &TypeCatalog,
+) -> Result<Plan> {
+    let table = &request.from;
+    let told_of = |error: Error| {
+        let what =
+            format!("`{}` can't be read as planned; nothing was extracted", table.display_name());
+        error.context(what)
+    };
+    let told = |error: WireError| told_of(error.into());
+    if let Some(query) = &table.query {
+        for proof in sql::query_proofs(query) {
+            connection.describe(&proof).await.map_err(|error| told_of(user_sql(error)))?;
+        }
+    }
+    if let Some(filter) = &request.filter {
+        for proof in sql::filter_proofs(&sql::from_clause(table), filter) {
+            connection.describe(&proof).await.map_err(|error| {
+                user_sql(error).context(format!(
+                    "the filter of `{}` can't be used as written; nothing was extracted",
+                    table.display_name()
+                ))
+            })?;
+        }
+    }
+    let found = connection.describe(&sql::bare_select(request)).await.map_err(told)?;
+    let mut column_types = Vec::new();
+    for (column, found) in request.columns.iter().zip(&found) {
+        let source = &column.source;
+        let pg = types.resolve(source.type_id, source.type_modifier, &source.declared);
+        // A server describes a domain as the type below it.
+        let base = pg.undomained();
+        if (found.type_oid, found.modifier) != (base.oid, base.modifier) {
+            return Err(changed(table)
+                .because(format!("column `{}` is no longer `{}`", source.name, source.declared)));
+        }
+        column_types.push(pg);
+    }
+    let select = sql::select(request, &column_types, &ChunkPart::Whole);
+    if table.query.is_some() || request.filter.is_some() {
+        connection.describe(&select).await.map_err(told)?;
+    }
+    // By now the text is known to be one SELECT, so this is one EXPLAIN, which runs nothing.
+    connection.simple(&format!("EXPLAIN {select}")).await.map_err(told)?;
+    Ok(Plan { request: request.clone(), types: column_types })
+}
+
+/// Tables that we hold a lock on and whose file is not the one that our snapshot knows.
+const REWRITTEN: &str = "
+    SELECT c.oid
+    FROM pg_catalog.pg_locks l
+    JOIN pg_catalog.pg_class c ON c.oid = l.relation
+    WHERE l.pid = pg_catalog.pg_backend_pid() AND l.locktype = 'relation' AND l.granted
+        AND l.database = (SELECT d.oid FROM pg_catalog.pg_database d
+            WHERE d.datname = pg_catalog.current_database())
+        AND c.relkind IN ('r', 'm') AND c.relfilenode <> 0
+        AND c.relfilenode IS DISTINCT FROM pg_catalog.pg_relation_filenode(c.oid)
+    LIMIT 1";
+
+/// The heaps of each relation that consists of heaps only, all of which the login may read.
+async fn heaps(
+    connection: &mut WireConnection,
+    relations: &[Option<Relation>],
+    version: u32,
+) -> Result<HashMap<u32, Option<Vec<Heap>>>, WireError> {
+    let roots: Vec<_> = relations
+        .iter()
+        .flatten()
+        .filter(|relation| relation.has_heaps)
+        .map(|relation| relation.oid)
+        .collect();
+    let mut heaps: HashMap<u32, Option<Vec<Heap>>> =
+        roots.iter().map(|oid| (*oid, Some(Vec::new()))).collect();
+    for row in query(connection, &heaps_sql(&roots, version)).await? {
+        let Some(found) = row.number(0).and_then(|oid: u32| heaps.get_mut(&oid)) else { continue };
+        if row.is(5) {
+            if let Some(list) = found.as_mut() {
+                list.push(heap(&row));
+            }
+        } else {
+            *found = None;
+        }
+    }
+    Ok(heaps)
+}
+
+fn heap(row: &Row) -> Heap {
+    Heap {
+        schema: row.text(1).to_owned(),
+        name: row.text(2).to_owned(),
+        main_bytes: row.number(3).unwrap_or_default(),
+        all_bytes: row.number(4).unwrap_or_default(),
+    }
+}
+
+fn heaps_sql(roots: &[u32], version: u32) -> String {
+    // Servers without this column have no detach that could be pending.
+    let attached = if version >= 140_000 { "AND NOT i.inhdetachpending" } else { "" };
+    format!(
+        "WITH RECURSIVE tree(root, part) AS (
+             SELECT r, r FROM pg_catalog.unnest({roots}) r
+             UNION
+             SELECT t.root, i.inhrelid
+             FROM tree t JOIN pg_catalog.pg_inherits i ON i.inhparent = t.part {attached}
+         )
+         SELECT t.root, n.nspname, c.relname, pg_catalog.pg_relation_size(c.oid),
+             pg_catalog.pg_table_size(c.oid),
+             c.relkind = 'r' AND a.amname = 'heap'
+                 AND pg_catalog.has_schema_privilege(n.oid, 'USAGE')
+                 AND pg_catalog.has_table_privilege(c.oid, 'SELECT')
+                 AND NOT pg_catalog.row_security_active(c.oid)
+         FROM tree t
+         JOIN pg_catalog.pg_class c ON c.oid = t.part AND c.relkind <> 'p'
+         JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+         LEFT JOIN pg_catalog.pg_am a ON a.oid = c.relam",
+        roots = oid_array(roots)
+    )
+}

@@ -1,0 +1,98 @@
+//! Connections as we want them: settings that hold from the first message on.
+//!
+//! `default_transaction_read_only` is a start-up option because a server that is promoted while we
+//! are connected would otherwise let the next transaction write. `row_security=off` makes a table
+//! whose policies would hide rows from us an error instead of a smaller table.
+
+use std::time::Duration;
+
+use super::wire::{WireConnection, WireError, WireOptions};
+
+/// What a connection is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// Our own statements over the catalog: names resolve to the catalog only.
+    Catalog,
+    /// Statements that may hold a user's SQL: names resolve to `public` as well.
+    Reader,
+}
+
+/// How long to wait for a lock before giving up; a writer must never queue behind us for long.
+const LOCK_TIMEOUT: &str = "10s";
+
+/// The longest `application_name`; the server cuts off the rest.
+const LABEL_BYTES: usize = 63;
+
+/// How to connect, for the length of a run.
+#[derive(Clone)]
+pub(super) struct Sessions {
+    options: WireOptions,
+    label: String,
+    statement_timeout: Option<Duration>,
+}
+
+impl Sessions {
+    /// Connections that show up as `label` and bear no statement longer than `statement_timeout`.
+    pub(super) fn new(
+        options: WireOptions,
+        label: &str,
+        statement_timeout: Option<Duration>,
+    ) -> Self {
+        // The server keeps its own time; ours only notices a server that went silent.
+        let options = match statement_timeout {
+            Some(limit) => options.with_read_timeout(limit.saturating_add(Duration::from_secs(30))),
+            None => options,
+        };
+        Self { options, label: short_label(label).to_owned(), statement_timeout }
+    }
+
+    /// A new connection.
+    pub(super) async fn connect(&self, purpose: Purpose) -> Result<WireConnection, WireError> {
+        let timeout = self.statement_timeout.map_or(0, |limit| limit.as_millis()).to_string();
+        WireConnection::connect(&self.options, &self.settings(purpose, &timeout)).await
+    }
+
+    fn settings<'a>(&'a self, purpose: Purpose, timeout: &'a str) -> [(&'a str, &'a str); 16] {
+        [
+            ("default_transaction_read_only", "on"),
+            ("default_transaction_deferrable", "off"),
+            ("row_security", "off"),
+            ("statement_timeout", timeout),
+            ("lock_timeout", LOCK_TIMEOUT),
+            // The coordinator idles in its transaction for as long as the workers read.
+            ("idle_in_transaction_session_timeout", "0"),
+            ("application_name", &self.label),
+            (
+                "search_path",
+                match purpose {
+                    Purpose::Catalog => "pg_catalog",
+                    Purpose::Reader => "public",
+                },
+            ),
+            ("standard_conforming_strings", "on"),
+            ("client_encoding", "UTF8"),
+            ("TimeZone", "UTC"),
+            ("DateStyle", "ISO, YMD"),
+            ("IntervalStyle", "postgres"),
+            ("bytea_output", "hex"),
+            ("jit", "off"),
+            ("max_parallel_workers_per_gather", "0"),
+        ]
+    }
+}
+
+fn short_label(label: &str) -> &str {
+    label.get(..label.floor_char_boundary(LABEL_BYTES)).unwrap_or(label)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn labels_fit_the_server() {
+        assert_eq!(short_label("longshore/nightly/1"), "longshore/nightly/1");
+        let long = "é".repeat(40);
+        assert_eq!(short_label(&long).len(), 62);
+    }
+}

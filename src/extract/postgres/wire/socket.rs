@@ -1,0 +1,99 @@
+//! The way to a server: a TCP or Unix socket, encrypted where that is asked for.
+
+use std::time::Duration;
+
+use tokio::{
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
+    net::{TcpStream, UnixStream},
+};
+
+use super::{
+    error::WireError,
+    options::{Host, TlsMode, WireOptions},
+    tls,
+};
+
+/// A stream of bytes in both directions.
+pub(super) trait Socket: AsyncRead + AsyncWrite + Unpin + Send + Sync {}
+
+impl<T: AsyncRead + AsyncWrite + Unpin + Send + Sync> Socket for T {}
+
+/// A socket to a server that has not been spoken to yet.
+pub(super) struct Way {
+    /// The socket.
+    pub(super) socket: Box<dyn Socket>,
+    /// Whether it is encrypted, and then what SCRAM can bind a login to.
+    pub(super) encryption: Encryption,
+}
+
+/// Whether a socket is encrypted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Encryption {
+    /// It is not.
+    None,
+    /// It is; the `tls-server-end-point`, where there is one.
+    Tls(Option<Vec<u8>>),
+}
+
+/// Opens the way that `options` describe.
+pub(super) async fn open(options: &WireOptions) -> Result<Way, WireError> {
+    match &options.host {
+        Host::Unix(folder) => {
+            let path = format!("{}/.s.PGSQL.{}", folder.trim_end_matches('/'), options.port);
+            let socket = UnixStream::connect(&path)
+                .await
+                .map_err(|error| WireError::Lost(format!("no server at `{path}`: {error}")))?;
+            Ok(Way { socket: Box::new(socket), encryption: Encryption::None })
+        }
+        Host::Tcp(host) => {
+            let port = options.port;
+            let socket = TcpStream::connect((host.as_str(), port)).await.map_err(|error| {
+                WireError::Lost(format!("no server at `{host}` port {port}: {error}"))
+            })?;
+            tune(&socket);
+            negotiate(socket, host, options).await
+        }
+    }
+}
+
+/// Sets what makes a broken connection known within two minutes. A network that can't do it is
+/// still a network.
+fn tune(socket: &TcpStream) {
+    let keepalive = socket2::TcpKeepalive::new()
+        .with_time(Duration::from_secs(60))
+        .with_interval(Duration::from_secs(10));
+    let _ = socket2::SockRef::from(socket).set_tcp_keepalive(&keepalive);
+    let _ = socket.set_nodelay(true);
+}
+
+async fn negotiate(
+    mut socket: TcpStream,
+    host: &str,
+    options: &WireOptions,
+) -> Result<Way, WireError> {
+    if options.tls == TlsMode::Disable {
+        return Ok(Way { socket: Box::new(socket), encryption: Encryption::None });
+    }
+    // SSLRequest: its length, and a number that no protocol version has.
+    let request = [8_u32.to_be_bytes(), 80_877_103_u32.to_be_bytes()].concat();
+    socket.write_all(&request).await.map_err(|error| WireError::lost(&error))?;
+    // One byte and no more: what follows it must not be read before the handshake.
+    match socket.read_u8().await.map_err(|error| WireError::lost(&error))? {
+        b'S' => {
+            let stream = tls::encrypt(socket, host, options).await?;
+            let end_point = tls::end_point(&stream);
+            Ok(Way { socket: Box::new(stream), encryption: Encryption::Tls(end_point) })
+        }
+        b'N' if options.tls == TlsMode::Prefer => {
+            Ok(Way { socket: Box::new(socket), encryption: Encryption::None })
+        }
+        b'N' => Err(WireError::setup(
+            format!(
+                "`{host}` offers no TLS, and `sslmode={}` asks for it",
+                <&str>::from(options.tls)
+            ),
+            "set `ssl = on` on the server, or `sslmode=disable` in the url where the network is trusted",
+        )),
+        _ => Err(WireError::protocol("an unknown answer to the request for TLS")),
+    }
+}
