@@ -19,6 +19,7 @@ pub mod config;
 pub mod error;
 pub mod extract;
 pub mod run;
+pub mod stage;
 pub mod transform;
 pub mod types;
 pub mod warehouse;

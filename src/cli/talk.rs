@@ -22,6 +22,11 @@ use crate::error::{Error, ErrorKind};
 pub(crate) enum Stop {
     /// It failed.
     Failed(Error),
+    /// It failed, and all that is to be said was said.
+    Told {
+        /// The exit code.
+        exit: u8,
+    },
     /// Whoever read stdout has heard enough: success.
     NobodyListens,
 }
@@ -186,6 +191,18 @@ impl Talk {
     /// The terminal's columns.
     pub(crate) fn width(&self) -> usize {
         self.width
+    }
+}
+
+/// Log lines are talk.
+impl Write for Talk {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.raw(&String::from_utf8_lossy(bytes));
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 

@@ -18,7 +18,7 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
 pub use request::{ColumnRequest, RuledRequest, TableRequest, build_requests};
-pub use sink::{CountingSink, MaskingSink};
+pub use sink::MaskingSink;
 
 use crate::{
     config::{Connection, SourceKind, TablePattern},
@@ -150,6 +150,15 @@ pub enum SourcePosition {
         /// The file's length in bytes.
         bytes: u64,
     },
+}
+
+impl fmt::Display for SourcePosition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Postgres { lsn, .. } => write!(f, "LSN {lsn}"),
+            Self::Sqlite { change_counter, .. } => write!(f, "change {change_counter}"),
+        }
+    }
 }
 
 /// What a source says of itself before anything is read.

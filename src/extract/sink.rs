@@ -1,9 +1,6 @@
 //! Sinks that wrap sinks: behaviour that every source gets for nothing.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering},
-};
+use std::sync::Arc;
 
 use arrow::{
     array::{Array, ArrayRef, AsArray, StringViewBuilder},
@@ -15,7 +12,7 @@ use sha2::{Digest, Sha256};
 use super::{BatchSink, TableRequest};
 use crate::{
     config::Mask,
-    error::{Error, ErrorKind, Result},
+    error::{Error, Result},
 };
 
 /// Makes masked columns unreadable before the wrapped sink sees them.
@@ -73,38 +70,4 @@ fn masked(column: &ArrayRef, mask: Mask) -> Result<ArrayRef> {
         }
     }
     Ok(Arc::new(out.finish()))
-}
-
-/// Counts what passes, for progress and for the check that a chunk is whole.
-pub struct CountingSink {
-    inner: Box<dyn BatchSink>,
-    rows: u64,
-    progress: Arc<AtomicU64>,
-}
-
-impl CountingSink {
-    /// Wraps `inner`; rows are added to `progress` as they pass.
-    pub fn new(inner: Box<dyn BatchSink>, progress: Arc<AtomicU64>) -> Self {
-        Self { inner, rows: 0, progress }
-    }
-}
-
-impl BatchSink for CountingSink {
-    fn push(&mut self, batch: RecordBatch) -> Result<()> {
-        let rows = batch.num_rows() as u64;
-        self.inner.push(batch)?;
-        self.rows += rows;
-        self.progress.fetch_add(rows, Ordering::Relaxed);
-        Ok(())
-    }
-
-    fn complete(self: Box<Self>, rows: u64) -> Result<()> {
-        if rows != self.rows {
-            return Err(Error::new(
-                ErrorKind::Data,
-                format!("the source reports {rows} rows, but {} arrived", self.rows),
-            ));
-        }
-        self.inner.complete(rows)
-    }
 }

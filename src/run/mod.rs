@@ -1,8 +1,34 @@
 //! One run of one pipeline, from plan to publish: the only place where extract, stage, transform
 //! and warehouse meet.
+//!
+//! [`Plan::make`] settles everything before a row moves; [`run()`] carries a plan out and tells an
+//! [`Observer`] how it goes; the [`Ledger`] remembers. Nothing below this module knows a
+//! pipeline's name.
 
+mod audit;
+mod cancel;
+mod check;
 mod event;
+mod extract;
+mod ledger;
+mod lock;
+mod plan;
 mod report;
+mod runner;
+mod source;
+mod summary;
+mod target;
+mod transform;
 
+pub use cancel::{Cancel, CancelHandle, cancellation};
+pub use check::{CheckReport, ConnectionCheck, PipelineCheck, check};
 pub use event::{Event, Observer, Silent};
+pub use ledger::{Ledger, RunDetail, RunOutcome, RunRecord};
+pub use lock::RunLock;
+pub use plan::{Plan, PlanOptions, PlannedExtract, PlannedSource, Target, Unchanged, engine};
 pub use report::{AuditReport, RunReport, StepKind, StepReport};
+pub use runner::{Ending, RunRequest, run};
+pub use summary::{
+    ColumnSummary, ExtractSummary, ModelSummary, PlanSummary, Risk, SourceSummary, published_type,
+};
+pub use target::published;

@@ -2,6 +2,8 @@
 //!
 //! Every step here can be cut short as well, and done again.
 
+use std::fmt;
+
 use futures::{StreamExt as _, TryStreamExt as _};
 
 use super::{
@@ -24,6 +26,22 @@ pub struct Reconciled {
     pub pipeline: PipelineName,
     /// What became of it.
     pub outcome: Outcome,
+}
+
+impl fmt::Display for Reconciled {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { run, pipeline, outcome } = self;
+        write!(f, "run {run} of `{pipeline}` was cut short while it published; ")?;
+        match outcome {
+            Outcome::Done(generation) => write!(f, "its generation {generation} is whole"),
+            Outcome::Forward(generation) => write!(f, "finished it as generation {generation}"),
+            Outcome::Back { left } if left.is_empty() => f.write_str("took its tables back"),
+            Outcome::Back { left } => {
+                let left: Vec<_> = left.iter().map(ToString::to_string).collect();
+                write!(f, "took its tables back, except {}, changed since", left.join(", "))
+            }
+        }
+    }
 }
 
 /// What became of an unfinished publish.

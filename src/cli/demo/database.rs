@@ -159,3 +159,37 @@ async fn insert_payments(connection: &mut SqliteConnection, shop: &Shop) -> sqlx
     })
     .await
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn the_sample_holds_what_its_tables_declare() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(".longshore/shop.db");
+        create(&path).await.unwrap();
+        assert_eq!(std::fs::read_dir(path.parent().unwrap()).unwrap().count(), 1);
+        let mut database =
+            SqliteConnectOptions::new().filename(&path).read_only(true).connect().await.unwrap();
+        let mut number = async |sql: &'static str| {
+            sqlx::query_scalar::<_, i64>(sql).fetch_one(&mut database).await.unwrap()
+        };
+        assert_eq!(number("select count(*) from customers").await, 2_000);
+        assert_eq!(number("select count(*) from orders").await, 100_000);
+        // Sums of whole cents are exact; sums of SQLite's floating-point numbers are not.
+        let wrong_totals = "
+            select count(*) from orders join (
+                select order_id, sum(quantity * cast(round(unit_price * 100) as integer)) as cents
+                from order_items group by order_id) on order_id = id
+            where cents <> cast(round(total * 100) as integer)";
+        assert_eq!(number(wrong_totals).await, 0);
+        let inexact = "
+            select count(*) from order_items
+            where unit_price <> printf('%.2f', unit_price) + 0 or typeof(unit_price) = 'text'";
+        assert_eq!(number(inexact).await, 0);
+        assert_eq!(number("select count(distinct status) from orders").await, 4);
+        assert_eq!(number("select count(*) from orders where note like '%🎁%'").await > 100, true);
+        assert_eq!(number("select count(*) from payments where paid_at is null").await > 0, true);
+    }
+}

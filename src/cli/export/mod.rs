@@ -160,6 +160,7 @@ fn in_file(stop: Stop, path: &Path) -> Stop {
     let title = format!("`{}` was not written", path.display());
     Stop::Failed(match stop {
         Stop::Failed(error) => error.context(title),
+        told @ Stop::Told { .. } => return told,
         Stop::NobodyListens => Error::new(ErrorKind::Storage, title).because("the pipe is closed"),
     })
 }

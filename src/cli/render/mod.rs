@@ -10,6 +10,6 @@ mod table;
 
 pub(crate) use error::error;
 pub(crate) use paint::Paint;
-pub(crate) use quantity::{bytes, count, duration, moment, plural, rate};
-pub(crate) use summary::summary;
+pub(crate) use quantity::{bytes, count, duration, plural, rate};
+pub(crate) use summary::{audits, steps, summary};
 pub(crate) use table::{Columns, Shape, Table, display_width, shorten, visible};

@@ -51,11 +51,6 @@ pub(crate) fn rate(rows_per_second: Option<f64>) -> String {
     rows_per_second.map_or_else(|| "-".to_owned(), |rate| count(rate.round() as u64))
 }
 
-/// `2026-11-22 14:11:53Z`
-pub(crate) fn moment(timestamp: jiff::Timestamp) -> String {
-    timestamp.strftime("%Y-%m-%d %H:%M:%SZ").to_string()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

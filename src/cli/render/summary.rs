@@ -60,7 +60,8 @@ pub(crate) fn steps(steps: &[StepReport]) -> Table {
     table
 }
 
-fn audits(audits: &[AuditReport]) -> String {
+/// How many audits held, and which did not.
+pub(crate) fn audits(audits: &[AuditReport]) -> String {
     if audits.is_empty() {
         return "audits: none\n".to_owned();
     }

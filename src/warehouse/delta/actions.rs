@@ -190,7 +190,7 @@ fn protocol_features(protocol: &Protocol, list: &str) -> Result<Vec<String>> {
 
 fn add(file: &DataFile, table: &TableFiles, folder: &Url, now: i64) -> Result<Add> {
     let place = (file.url.scheme() == folder.scheme() && file.url.host() == folder.host())
-        .then(|| Ok(Root::below(&path_of(folder)?, &path_of(&file.url)?)))
+        .then(|| Ok::<_, Error>(Root::below(&path_of(folder)?, &path_of(&file.url)?)))
         .transpose()?
         .flatten();
     // A file elsewhere (which only another tool's commit can have brought in) keeps its URL.

@@ -64,6 +64,7 @@ impl Bars {
             start: Instant::now(),
             running: Vec::new(),
         };
+        state.head.set_message("planning");
         Self { talk: talk.clone(), state: Mutex::new(state) }
     }
 }

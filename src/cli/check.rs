@@ -1,0 +1,135 @@
+//! `longshore check`: everything that can be known without moving a row.
+
+use std::sync::Arc;
+
+use super::{
+    args::Check,
+    invocation::Invocation,
+    render::{Paint, plural},
+    talk::{Outcome, Stop},
+};
+use crate::{
+    error::Error,
+    run::{self, CheckReport, ConnectionCheck, PipelineCheck},
+};
+
+/// Checks one pipeline or all, and fails when one could not run now.
+pub(crate) async fn check(args: &Check, cli: &mut Invocation) -> Outcome {
+    let project = Arc::new(cli.project()?);
+    let pipelines = match &args.pipeline {
+        Some(name) => vec![project.pipeline(name)?],
+        None => project.pipelines()?,
+    };
+    let checking = async { Ok::<_, Error>(run::check(project.clone(), &pipelines).await) };
+    let report = cli.interrupts.or_stop(Box::pin(checking)).await?;
+    if args.json {
+        cli.output.json(&report)?;
+    } else {
+        cli.output.print(&shown(&report, cli.output.paint()))?;
+    }
+    cli.output.flush()?;
+    if report.is_sound() {
+        return Ok(());
+    }
+    let errors = report.connections.iter().filter_map(|check| check.error.as_ref());
+    for error in errors.chain(report.pipelines.iter().filter_map(|check| check.error.as_ref())) {
+        cli.talk.error(error);
+    }
+    // A refusal is not an error in itself; it is why a run would fail.
+    let exit = report.first_error().map_or(1, |error| error.kind().policy().exit);
+    Err(Stop::Told { exit })
+}
+
+fn shown(report: &CheckReport, paint: Paint) -> String {
+    let connections = report.connections.iter().map(|check| connection(check, paint));
+    connections.chain(report.pipelines.iter().map(|check| pipeline(check, paint))).collect()
+}
+
+fn connection(check: &ConnectionCheck, paint: Paint) -> String {
+    let name = paint.strong(&check.name);
+    let Some(preflight) = &check.preflight else {
+        return format!("connection {name}: {}, see below\n", paint.alarm("not reached"));
+    };
+    let verdict = if preflight.refusals.is_empty() {
+        paint.good("ok")
+    } else {
+        paint.alarm("must not be read")
+    };
+    let mut text =
+        format!("connection {name}: {verdict}, {}, {}", preflight.server, preflight.role);
+    if let Some(login) = &preflight.login {
+        text += &format!(", as `{login}`");
+    }
+    if let Some(lag) = preflight.lag_seconds {
+        text += &format!(", {lag:.1} s behind");
+    }
+    text.push('\n');
+    for fact in &preflight.facts {
+        text += &format!("  {fact}\n");
+    }
+    for refusal in &preflight.refusals {
+        text += &format!("  {}: {}\n", paint.alarm("refused"), refusal.reason);
+        text += &format!("     {}: {}\n", paint.hint("hint"), refusal.remedy);
+    }
+    text
+}
+
+fn pipeline(check: &PipelineCheck, paint: Paint) -> String {
+    let name = paint.strong(&check.name);
+    let Some(plan) = &check.plan else {
+        return format!("pipeline {name}: {}, see below\n", paint.alarm("can't run"));
+    };
+    let audits = plan.extracts.iter().map(|extract| extract.audits).sum::<usize>()
+        + plan.models.iter().map(|model| model.audits).sum::<usize>();
+    format!(
+        "pipeline {name}: {}, {} to extract, {} to compute, {}\n",
+        paint.good("ok"),
+        plural(plan.extracts.len() as u64, "table"),
+        plural(plan.models.len() as u64, "model"),
+        plural(audits as u64, "audit")
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        error::ErrorKind,
+        extract::{Preflight, Refusal},
+    };
+
+    #[test]
+    fn a_check_says_of_each_part_whether_it_is_sound() {
+        let preflight = |refusals| Preflight {
+            server: "PostgreSQL 17.2".into(),
+            role: "primary",
+            login: Some("etl".into()),
+            lag_seconds: None,
+            facts: vec!["the session is read-only".into()],
+            refusals,
+        };
+        let refusal = Refusal {
+            reason: "the server is a primary".into(),
+            remedy: "name a replica, or set `allow_primary: true`".into(),
+        };
+        let unreachable = || Error::new(ErrorKind::Unreachable, "`billing` can't be reached");
+        let connection = |name: &str, preflight: Option<Preflight>| ConnectionCheck {
+            name: name.into(),
+            error: preflight.is_none().then(unreachable),
+            preflight,
+        };
+        let report = CheckReport {
+            connections: vec![
+                connection("billing", None),
+                connection("orders", Some(preflight(vec![refusal]))),
+                connection("shop", Some(preflight(Vec::new()))),
+            ],
+            pipelines: vec![PipelineCheck {
+                name: "nightly".into(),
+                plan: None,
+                error: Some(unreachable()),
+            }],
+        };
+        insta::assert_snapshot!(shown(&report, Paint::Plain), @"");
+    }
+}

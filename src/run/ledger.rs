@@ -1,0 +1,392 @@
+//! The ledger: a local SQLite file that remembers runs. The truth of what was *published* is the
+//! warehouse's generations; the ledger tells what was tried, how far it came, and why it stopped.
+
+use std::{path::Path, time::Duration};
+
+use serde::Serialize;
+use sqlx::{
+    Row, SqlitePool,
+    sqlite::{
+        SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteRow, SqliteSynchronous,
+    },
+};
+
+use super::{AuditReport, RunReport, StepReport};
+use crate::{
+    error::{Context, Error, ErrorKind, Result},
+    types::{Generation, PipelineName, RunId},
+};
+
+/// The open ledger. Cloning shares it.
+#[derive(Clone)]
+pub struct Ledger {
+    pool: SqlitePool,
+}
+
+/// How a run ended, or that it hasn't.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, strum::Display, strum::EnumString)]
+#[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
+pub enum RunOutcome {
+    /// At work now.
+    Running,
+    /// Its tables are visible.
+    Published,
+    /// Ended well without publishing, as asked.
+    Staged,
+    /// Stopped by an error.
+    Failed,
+    /// Stopped by a person or a signal.
+    Cancelled,
+    /// Its process died; found by a later run.
+    Crashed,
+}
+
+/// A run as the ledger remembers it.
+#[derive(Debug, Clone, Serialize)]
+pub struct RunRecord {
+    /// Its id.
+    pub run: RunId,
+    /// Its pipeline.
+    pub pipeline: PipelineName,
+    /// RFC 3339, UTC.
+    pub started_at: String,
+    /// RFC 3339, UTC; `None` while it runs or when it crashed.
+    pub ended_at: Option<String>,
+    /// How it ended.
+    pub outcome: RunOutcome,
+    /// What it published.
+    pub generation: Option<Generation>,
+    /// From start to end.
+    pub seconds: Option<f64>,
+    /// The whole error, as it was shown.
+    pub error: Option<String>,
+    /// Rows staged in all its steps.
+    pub rows: u64,
+}
+
+/// A run with everything that is known of it.
+#[derive(Debug, Clone, Serialize)]
+pub struct RunDetail {
+    /// The run.
+    #[serde(flatten)]
+    pub record: RunRecord,
+    /// What it staged.
+    pub steps: Vec<StepReport>,
+    /// What was checked.
+    pub audits: Vec<AuditReport>,
+}
+
+impl Ledger {
+    /// Opens the ledger below `state_dir`, making or migrating it first.
+    ///
+    /// # Errors
+    /// `Storage`, also for a ledger from a newer version of Longshore.
+    pub async fn open(state_dir: &Path) -> Result<Self> {
+        let path = state_dir.join("ledger.db");
+        let failed = || format!("cannot open the ledger `{}`", path.display());
+        std::fs::create_dir_all(state_dir).or_fail(ErrorKind::Storage, failed)?;
+        let options = SqliteConnectOptions::new()
+            .filename(&path)
+            .create_if_missing(true)
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(SqliteSynchronous::Full)
+            .foreign_keys(true)
+            .busy_timeout(Duration::from_secs(10));
+        let pool = SqlitePoolOptions::new()
+            .max_connections(2)
+            .connect_with(options)
+            .await
+            .or_fail(ErrorKind::Storage, failed)?;
+        sqlx::migrate!("src/run/migrations").run(&pool).await.map_err(|error| {
+            Error::new(ErrorKind::Storage, failed()).because(error).hint(
+                "move the file away to start a new ledger; the warehouse keeps its own record of \
+                 what was published",
+            )
+        })?;
+        Ok(Self { pool })
+    }
+
+    /// Notes that `run` has begun.
+    pub async fn begin(
+        &self,
+        run: &RunId,
+        pipeline: &PipelineName,
+        at: jiff::Timestamp,
+    ) -> Result<()> {
+        sqlx::query(
+            "insert into runs (run, pipeline, started_at, outcome) values (?, ?, ?, 'running')",
+        )
+        .bind(run.as_str())
+        .bind(pipeline.as_str())
+        .bind(rfc3339(at))
+        .execute(&self.pool)
+        .await
+        .or_fail(ErrorKind::Storage, broken)?;
+        Ok(())
+    }
+
+    /// Notes that runs still marked as running are dead. Only for the holder of the run lock.
+    /// Returns their ids.
+    pub async fn mark_crashed(&self) -> Result<Vec<String>> {
+        let rows = sqlx::query(
+            "update runs set outcome = 'crashed' where outcome = 'running' returning run",
+        )
+        .fetch_all(&self.pool)
+        .await
+        .or_fail(ErrorKind::Storage, broken)?;
+        Ok(rows.iter().map(|row| row.get("run")).collect())
+    }
+
+    /// Notes a staged table.
+    pub async fn step(&self, run: &RunId, step: &StepReport) -> Result<()> {
+        sqlx::query(
+            "insert into steps (run, table_name, kind, rows, bytes, files, seconds) \
+             values (?, ?, ?, ?, ?, ?, ?)",
+        )
+        .bind(run.as_str())
+        .bind(step.table.to_string())
+        .bind(step.kind.to_string())
+        .bind(step.rows as i64)
+        .bind(step.bytes as i64)
+        .bind(step.files as i64)
+        .bind(step.elapsed.as_secs_f64())
+        .execute(&self.pool)
+        .await
+        .or_fail(ErrorKind::Storage, broken)?;
+        Ok(())
+    }
+
+    /// Notes a check's outcome.
+    pub async fn audit(&self, run: &RunId, audit: &AuditReport) -> Result<()> {
+        let sample = serde_json::to_string(&audit.sample)
+            .map_err(|error| Error::internal(format!("cannot write keys as JSON: {error}")))?;
+        sqlx::query(
+            "insert into audits (run, table_name, audit, detail, passed, blocking, failing_rows, \
+             sample, origin) values (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        )
+        .bind(run.as_str())
+        .bind(audit.table.to_string())
+        .bind(&audit.audit)
+        .bind(&audit.detail)
+        .bind(audit.passed)
+        .bind(audit.blocking)
+        .bind(audit.failing_rows as i64)
+        .bind(sample)
+        .bind(&audit.origin)
+        .execute(&self.pool)
+        .await
+        .or_fail(ErrorKind::Storage, broken)?;
+        Ok(())
+    }
+
+    /// Notes that a run ended well.
+    pub async fn succeed(&self, report: &RunReport, at: jiff::Timestamp) -> Result<()> {
+        let outcome = match report.generation {
+            Some(_) => RunOutcome::Published,
+            None => RunOutcome::Staged,
+        };
+        sqlx::query(
+            "update runs set outcome = ?, generation = ?, ended_at = ?, seconds = ?, exit_code = 0 \
+             where run = ?",
+        )
+        .bind(outcome.to_string())
+        .bind(report.generation.map(|generation| generation.0 as i64))
+        .bind(rfc3339(at))
+        .bind(report.elapsed.as_secs_f64())
+        .bind(report.run.as_str())
+        .execute(&self.pool)
+        .await
+        .or_fail(ErrorKind::Storage, broken)?;
+        Ok(())
+    }
+
+    /// Notes that a run ended with `error`.
+    pub async fn fail(
+        &self,
+        run: &RunId,
+        error: &Error,
+        elapsed: Duration,
+        at: jiff::Timestamp,
+    ) -> Result<()> {
+        let outcome = match error.kind() {
+            ErrorKind::Cancelled => RunOutcome::Cancelled,
+            _ => RunOutcome::Failed,
+        };
+        sqlx::query(
+            "update runs set outcome = ?, error = ?, ended_at = ?, seconds = ?, exit_code = ? \
+             where run = ?",
+        )
+        .bind(outcome.to_string())
+        .bind(error.to_string())
+        .bind(rfc3339(at))
+        .bind(elapsed.as_secs_f64())
+        .bind(i64::from(error.kind().policy().exit))
+        .bind(run.as_str())
+        .execute(&self.pool)
+        .await
+        .or_fail(ErrorKind::Storage, broken)?;
+        Ok(())
+    }
+
+    /// The newest `limit` runs, newest first.
+    pub async fn runs(&self, limit: u32) -> Result<Vec<RunRecord>> {
+        sqlx::query(
+            "select runs.*, (select coalesce(sum(rows), 0) from steps where steps.run = runs.run) as rows \
+             from runs order by started_at desc, run desc limit ?",
+        )
+        .bind(i64::from(limit))
+        .fetch_all(&self.pool)
+        .await
+        .or_fail(ErrorKind::Storage, broken)?
+        .iter()
+        .map(record)
+        .collect()
+    }
+
+    /// Everything about the run whose id is or ends with `run`, or `None`.
+    pub async fn run(&self, run: &str) -> Result<Option<RunDetail>> {
+        let row = sqlx::query(
+            "select runs.*, (select coalesce(sum(rows), 0) from steps where steps.run = runs.run) as rows \
+             from runs where run = ?1 or run like '%-' || ?1 order by started_at desc limit 1",
+        )
+        .bind(run)
+        .fetch_optional(&self.pool)
+        .await
+        .or_fail(ErrorKind::Storage, broken)?;
+        let Some(row) = row else { return Ok(None) };
+        let record = record(&row)?;
+        let steps = sqlx::query("select * from steps where run = ? order by rowid")
+            .bind(record.run.as_str())
+            .fetch_all(&self.pool)
+            .await
+            .or_fail(ErrorKind::Storage, broken)?;
+        let audits = sqlx::query("select * from audits where run = ? order by rowid")
+            .bind(record.run.as_str())
+            .fetch_all(&self.pool)
+            .await
+            .or_fail(ErrorKind::Storage, broken)?;
+        Ok(Some(RunDetail {
+            record,
+            steps: steps.iter().map(step).collect::<Result<_>>()?,
+            audits: audits.iter().map(audit).collect::<Result<_>>()?,
+        }))
+    }
+
+    /// Closes the file, so that its last transactions are in it and not beside it.
+    pub async fn close(self) {
+        self.pool.close().await;
+    }
+}
+
+fn broken() -> String {
+    "the ledger can't be used".to_owned()
+}
+
+fn rfc3339(at: jiff::Timestamp) -> String {
+    at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+}
+
+fn damaged(why: impl std::fmt::Display) -> Error {
+    Error::new(ErrorKind::Storage, "the ledger is damaged").because(why)
+}
+
+fn record(row: &SqliteRow) -> Result<RunRecord> {
+    Ok(RunRecord {
+        run: row.get::<String, _>("run").parse().map_err(damaged)?,
+        pipeline: PipelineName::new(row.get::<String, _>("pipeline")),
+        started_at: row.get("started_at"),
+        ended_at: row.get("ended_at"),
+        outcome: row.get::<String, _>("outcome").parse().map_err(damaged)?,
+        generation: row.get::<Option<i64>, _>("generation").map(|number| Generation(number as u64)),
+        seconds: row.get("seconds"),
+        error: row.get("error"),
+        rows: row.get::<i64, _>("rows") as u64,
+    })
+}
+
+fn step(row: &SqliteRow) -> Result<StepReport> {
+    Ok(StepReport {
+        table: row.get::<String, _>("table_name").parse().map_err(damaged)?,
+        kind: row.get::<String, _>("kind").parse().map_err(damaged)?,
+        rows: row.get::<i64, _>("rows") as u64,
+        bytes: row.get::<i64, _>("bytes") as u64,
+        files: row.get::<i64, _>("files") as u64,
+        elapsed: Duration::try_from_secs_f64(row.get("seconds")).map_err(damaged)?,
+    })
+}
+
+fn audit(row: &SqliteRow) -> Result<AuditReport> {
+    Ok(AuditReport {
+        table: row.get::<String, _>("table_name").parse().map_err(damaged)?,
+        audit: row.get("audit"),
+        detail: row.get("detail"),
+        passed: row.get("passed"),
+        blocking: row.get("blocking"),
+        failing_rows: row.get::<i64, _>("failing_rows") as u64,
+        sample: serde_json::from_str(&row.get::<String, _>("sample")).map_err(damaged)?,
+        origin: row.get("origin"),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{run::StepKind, types::TableName};
+
+    #[tokio::test]
+    async fn a_run_is_remembered_whole() {
+        let folder = tempfile::tempdir().unwrap();
+        let start: jiff::Timestamp = "2026-01-01T01:30:00Z".parse().unwrap();
+        let (good, bad, dead) = (RunId::new(start), RunId::new(start), RunId::new(start));
+        let nightly = PipelineName::new("nightly");
+        let ledger = Ledger::open(folder.path()).await.unwrap();
+        for run in [&good, &bad, &dead] {
+            ledger.begin(run, &nightly, start).await.unwrap();
+        }
+        let step = StepReport {
+            table: TableName::new("shop", "orders"),
+            kind: StepKind::Extract,
+            rows: 7,
+            bytes: 512,
+            files: 1,
+            elapsed: Duration::from_millis(1500),
+        };
+        ledger.step(&good, &step).await.unwrap();
+        let audit = AuditReport {
+            table: step.table.clone(),
+            audit: "unique".into(),
+            detail: "id".into(),
+            passed: false,
+            blocking: false,
+            failing_rows: 2,
+            sample: vec!["id = 7".into()],
+            origin: "pipelines/nightly.yml:9".into(),
+        };
+        ledger.audit(&good, &audit).await.unwrap();
+        let report = RunReport {
+            run: good.clone(),
+            pipeline: nightly,
+            generation: Some(Generation(3)),
+            steps: vec![step],
+            audits: vec![audit.clone()],
+            elapsed: Duration::from_secs(2),
+        };
+        ledger.succeed(&report, start).await.unwrap();
+        let error = Error::new(ErrorKind::Audit, "`nightly` was not published").because("why");
+        ledger.fail(&bad, &error, Duration::from_secs(1), start).await.unwrap();
+        ledger.close().await;
+
+        let ledger = Ledger::open(folder.path()).await.unwrap();
+        assert_eq!(ledger.mark_crashed().await.unwrap(), [dead.as_str()]);
+        let detail = ledger.run(good.as_str()).await.unwrap().unwrap();
+        assert_eq!(detail.record.generation, Some(Generation(3)));
+        assert_eq!((detail.record.rows, detail.steps[0].rows), (7, 7));
+        assert_eq!(detail.audits, [audit]);
+        let failed = ledger.run(bad.as_str()).await.unwrap().unwrap().record;
+        assert_eq!(failed.outcome, RunOutcome::Failed);
+        assert_eq!(failed.error.as_deref(), Some("`nightly` was not published: why"));
+        assert_eq!(ledger.runs(10).await.unwrap().len(), 3);
+        assert!(ledger.run("none").await.unwrap().is_none());
+    }
+}

@@ -1,0 +1,315 @@
+//! From a pipeline to a plan: everything a run will do, settled before a single row moves.
+//!
+//! Planning connects, asks each source what it is and what it holds, and plans every model and
+//! audit against schemas alone. A typo in the last model costs a second here, not a night.
+
+use std::{collections::BTreeMap, fmt, sync::Arc};
+
+use arrow::datatypes::SchemaRef;
+
+use super::{source, target};
+use crate::{
+    config::{Audit, Mode, Pipeline, Project},
+    error::{Error, ErrorKind, Result, did_you_mean},
+    extract::{Preflight, Source, TableRequest},
+    transform::{AuditTarget, Engine, EngineOptions, PlannedModel, load_models},
+    types::{ByteSize, Generation, PipelineName, TableFiles, TableName},
+    warehouse::{GenerationRecord, Warehouse},
+};
+
+/// What the user asked of a run beyond the pipeline itself.
+#[derive(Debug, Clone, Default)]
+pub struct PlanOptions {
+    /// Only these tables (`schema.table`, `*` allowed); all where empty. What a selected model
+    /// reads and is not selected comes from the published generation.
+    pub select: Vec<String>,
+}
+
+/// A run before it starts. The runner sees nothing else of the configuration.
+pub struct Plan {
+    /// The pipeline's name.
+    pub pipeline: PipelineName,
+    /// What to read, by source.
+    pub sources: Vec<PlannedSource>,
+    /// The models, in an order in which each can run.
+    pub models: Vec<PlannedModel>,
+    /// The generation that the plan starts from.
+    pub base: Option<GenerationRecord>,
+    /// Every published table, for models and audits to read where this run does not make it.
+    pub published: BTreeMap<TableName, TableFiles>,
+    pub(super) project: Arc<Project>,
+    pub(super) warehouse: Warehouse,
+    pub(super) engine: Arc<Engine>,
+}
+
+/// One source of a plan and the tables to read from it, all in one snapshot.
+pub struct PlannedSource {
+    /// The connection's name.
+    pub connection: String,
+    /// What the source said of itself.
+    pub preflight: Preflight,
+    /// The tables.
+    pub extracts: Vec<PlannedExtract>,
+    pub(super) source: Arc<dyn Source>,
+}
+
+/// One table to extract.
+#[derive(Debug, Clone)]
+pub struct PlannedExtract {
+    /// What to read.
+    pub request: TableRequest,
+    /// How its rows meet the published ones.
+    pub mode: Mode,
+    /// What must hold before publishing.
+    pub audits: Vec<Audit>,
+}
+
+/// A table that a run makes, however it comes about.
+#[derive(Debug, Clone)]
+pub struct Target {
+    /// The table.
+    pub table: TableName,
+    /// Its canonical schema.
+    pub schema: SchemaRef,
+    /// How its rows meet the published ones.
+    pub mode: Mode,
+    /// Columns that name a row to a person, where known.
+    pub key: Vec<String>,
+    /// What must hold before publishing.
+    pub audits: Vec<Audit>,
+}
+
+impl Plan {
+    /// Plans `pipeline`.
+    ///
+    /// # Errors
+    /// Everything that can be known before rows move: a source that can't or must not be read, a
+    /// rule without a table, a column that can't be read, a model or audit that can't be planned,
+    /// a published table that the new rows can't join.
+    pub async fn make(
+        project: Arc<Project>,
+        pipeline: &Pipeline,
+        options: &PlanOptions,
+    ) -> Result<Self> {
+        let warehouse = Warehouse::open_read(&project.warehouse)?;
+        let base = warehouse.current().await?;
+        let engine = Arc::new(engine(&project, &warehouse)?);
+        let mut sources = source::plan_sources(&project, pipeline).await?;
+        let models = match &pipeline.transform {
+            Some(folder) => load_models(folder, &project.root, &pipeline.name)?,
+            None => Vec::new(),
+        };
+        refuse_twice(&sources, models.iter().map(|model| &model.table))?;
+
+        let published = target::published(&warehouse, base.as_ref()).await?;
+        let mut known: BTreeMap<TableName, SchemaRef> =
+            published.iter().map(|(name, files)| (name.clone(), files.schema.clone())).collect();
+        for model in &models {
+            known.remove(&model.table);
+        }
+        for extract in sources.iter().flat_map(|source| &source.extracts) {
+            known.insert(extract.request.into.clone(), extract.request.schema());
+        }
+        let mut models = engine.plan_models(&models, &known).await?;
+        if !options.select.is_empty() {
+            select(&options.select, &mut sources, &mut models)?;
+        }
+        let plan = Self {
+            pipeline: pipeline.name.clone(),
+            sources,
+            models,
+            base,
+            published,
+            project,
+            warehouse,
+            engine,
+        };
+        plan.settle(known).await?;
+        Ok(plan)
+    }
+
+    /// The tables that the run makes, extracts first.
+    pub fn targets(&self) -> Vec<Target> {
+        let extracts =
+            self.sources.iter().flat_map(|source| &source.extracts).map(|extract| Target {
+                table: extract.request.into.clone(),
+                schema: extract.request.schema(),
+                mode: extract.mode,
+                key: extract.key(),
+                audits: extract.audits.clone(),
+            });
+        let models = self.models.iter().map(|planned| Target {
+            table: planned.model.table.clone(),
+            schema: planned.schema.clone(),
+            mode: planned.model.mode,
+            key: planned.model.key.clone(),
+            audits: planned.model.audits.clone(),
+        });
+        extracts.chain(models).collect()
+    }
+
+    /// What readers see while the run is at work, and after it failed: "the warehouse is unchanged
+    /// at generation 41".
+    pub fn unchanged(&self) -> Unchanged {
+        Unchanged(self.base.as_ref().map(|base| base.generation))
+    }
+
+    /// `target` as its audits see it.
+    pub(super) fn audit_target<'a>(&self, target: &'a Target) -> AuditTarget<'a> {
+        AuditTarget {
+            table: &target.table,
+            key: &target.key,
+            published_rows: self.published.get(&target.table).map(TableFiles::rows),
+        }
+    }
+
+    /// The ceiling for large buffers.
+    pub(super) fn memory(&self) -> ByteSize {
+        self.project.memory
+    }
+
+    /// Checks what the plan would publish against what is published, and plans the audits.
+    async fn settle(&self, mut known: BTreeMap<TableName, SchemaRef>) -> Result<()> {
+        let targets = self.targets();
+        target::refuse_folded_names(&targets, self.base.as_ref())?;
+        for target in &targets {
+            known.insert(target.table.clone(), target.schema.clone());
+        }
+        for target in &targets {
+            self.check_format(target)?;
+            let of = self.audit_target(target);
+            self.engine.plan_audits(&of, &target.audits, &known).await?;
+            if let Some(published) = self.published.get(&target.table) {
+                target::refuse_unlike(target, &published.schema)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn check_format(&self, target: &Target) -> Result<()> {
+        let format = self.warehouse.table_format(self.warehouse.format());
+        format.check(&target.schema).map_err(|why| {
+            Error::new(
+                ErrorKind::Config,
+                format!("`{}` can't be kept as {format}; nothing was extracted", target.table),
+            )
+            .because(why)
+            .hint("rename or leave out the column: `columns: {rename: …, drop: […]}`")
+        })
+    }
+}
+
+impl PlannedExtract {
+    /// The source's primary key under its warehouse names, where all of it is read.
+    fn key(&self) -> Vec<String> {
+        let named = |key: &String| {
+            let column = self.request.columns.iter().find(|column| column.source.name == *key)?;
+            Some(column.field.name().clone())
+        };
+        self.request.from.key.iter().map(named).collect::<Option<_>>().unwrap_or_default()
+    }
+}
+
+/// Says what readers see when a run does not publish.
+#[derive(Debug, Clone, Copy)]
+pub struct Unchanged(Option<Generation>);
+
+impl fmt::Display for Unchanged {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(generation) => write!(f, "the warehouse is unchanged at generation {generation}"),
+            None => write!(f, "the warehouse is still empty"),
+        }
+    }
+}
+
+/// An engine for `project` over files in `warehouse` and on this machine.
+///
+/// # Errors
+/// `Storage` when its spill folder can't be made.
+pub fn engine(project: &Project, warehouse: &Warehouse) -> Result<Engine> {
+    // A quarter is left to what DataFusion does not count: Parquet pages being read and written.
+    let memory = ByteSize::new(project.memory.bytes() / 4 * 3);
+    let stores = if warehouse.is_local() {
+        Vec::new()
+    } else {
+        vec![(warehouse.url().clone(), warehouse.store().clone())]
+    };
+    Engine::new(EngineOptions {
+        memory,
+        spill_dir: project.state_dir().join("spill"),
+        threads: std::thread::available_parallelism().map_or(2, usize::from),
+        stores,
+    })
+}
+
+fn refuse_twice<'a>(
+    sources: &[PlannedSource],
+    models: impl Iterator<Item = &'a TableName>,
+) -> Result<()> {
+    let mut seen = BTreeMap::new();
+    let extracts = sources.iter().flat_map(|source| {
+        source
+            .extracts
+            .iter()
+            .map(|extract| (&extract.request.into, format!("connection `{}`", source.connection)))
+    });
+    for (table, from) in extracts.chain(models.map(|table| (table, "a model".to_owned()))) {
+        if let Some(first) = seen.insert(table.clone(), from.clone()) {
+            return Err(Error::new(
+                ErrorKind::Config,
+                format!("two tables would be published as `{table}`; nothing was extracted"),
+            )
+            .because(format!("one comes from {first}, the other from {from}"))
+            .hint("give one of them another schema with `into:`, or another name with `as:`"));
+        }
+    }
+    Ok(())
+}
+
+fn select(
+    wanted: &[String],
+    sources: &mut Vec<PlannedSource>,
+    models: &mut Vec<PlannedModel>,
+) -> Result<()> {
+    let names: Vec<String> = sources
+        .iter()
+        .flat_map(|source| source.extracts.iter().map(|extract| extract.request.into.to_string()))
+        .chain(models.iter().map(|planned| planned.model.table.to_string()))
+        .collect();
+    for pattern in wanted {
+        if !names.iter().any(|name| selects(pattern, name)) {
+            let error = Error::new(
+                ErrorKind::Usage,
+                format!(
+                    "`--select {pattern}` matches no table of the pipeline; nothing was extracted"
+                ),
+            );
+            return Err(match did_you_mean(pattern, names.iter().map(String::as_str)) {
+                Some(near) => error.hint(format!("did you mean `{near}`?")),
+                None => error.hint(format!("the pipeline makes {}", names.join(", "))),
+            });
+        }
+    }
+    let chosen =
+        |table: &TableName| wanted.iter().any(|pattern| selects(pattern, &table.to_string()));
+    for source in sources.iter_mut() {
+        source.extracts.retain(|extract| chosen(&extract.request.into));
+    }
+    sources.retain(|source| !source.extracts.is_empty());
+    models.retain(|planned| chosen(&planned.model.table));
+    Ok(())
+}
+
+/// Whether `pattern`, in which `*` stands for any run of characters, is `name`.
+fn selects(pattern: &str, name: &str) -> bool {
+    match pattern.split_once('*') {
+        None => pattern == name,
+        Some((head, rest)) => name.strip_prefix(head).is_some_and(|tail| {
+            tail.char_indices()
+                .map(|(at, _)| at)
+                .chain([tail.len()])
+                .any(|at| tail.get(at..).is_some_and(|tail| selects(rest, tail)))
+        }),
+    }
+}

@@ -1,0 +1,323 @@
+//! The runner: carries out a plan, writes the ledger as it goes, and publishes all or nothing.
+
+use std::{
+    collections::BTreeMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use super::{
+    audit,
+    cancel::Cancel,
+    event::{Event, Observer},
+    extract::{Extracted, extract},
+    ledger::Ledger,
+    lock::RunLock,
+    plan::{Plan, PlanOptions, Target},
+    report::{AuditReport, RunReport, StepReport},
+    transform::Models,
+};
+use crate::{
+    config::{Mode, Pipeline, Project},
+    error::{Error, Result},
+    extract::Session,
+    stage::{self, EncodeOptions, Stage},
+    types::{Budget, ByteSize, Generation, RunId, TableFiles, TableName},
+    warehouse::{Cause, Keep, Publication, SourceRecord, TableChange, Warehouse},
+};
+
+/// Stages of ended runs are kept this long, for `longshore sql --run`.
+const KEEP_STAGES: Duration = Duration::from_secs(48 * 3600);
+
+/// What becomes of a run's tables at its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ending {
+    /// They are published, all together.
+    Publish,
+    /// They stay in the stage, where `longshore sql --run` reads them.
+    StageOnly,
+}
+
+/// A table of this run, staged whole.
+pub(super) struct Staged {
+    pub(super) files: TableFiles,
+    pub(super) step: StepReport,
+}
+
+/// What to run.
+pub struct RunRequest<'a> {
+    /// The project.
+    pub project: Arc<Project>,
+    /// The pipeline.
+    pub pipeline: &'a Pipeline,
+    /// What was asked beyond the pipeline.
+    pub options: PlanOptions,
+    /// What becomes of the tables.
+    pub ending: Ending,
+}
+
+/// Runs a pipeline: takes the project's run lock, settles what an earlier run left unfinished,
+/// plans, and carries the plan out. Events go to `observer`; `cancel` stops the work until
+/// publishing has begun.
+///
+/// Whatever goes wrong before the generation is written leaves readers with what they had, and the
+/// error's first line says so. Every run is in the ledger, the ones that could not be planned too.
+pub async fn run(
+    request: RunRequest<'_>,
+    observer: Arc<dyn Observer>,
+    mut cancel: Cancel,
+) -> Result<RunReport> {
+    let began = Instant::now();
+    let start = jiff::Timestamp::now();
+    let run = RunId::new(start);
+    let pipeline = request.pipeline.name.clone();
+    let state = request.project.state_dir();
+    let _lock = RunLock::take(&state, &run, &pipeline)?;
+    let ledger = Ledger::open(&state).await?;
+    ledger.mark_crashed().await?;
+    ledger.begin(&run, &pipeline, start).await?;
+
+    let warehouse = Warehouse::open(&request.project.warehouse)?;
+    let mut work = Work {
+        run: run.clone(),
+        ledger: ledger.clone(),
+        observer,
+        steps: Vec::new(),
+        audits: Vec::new(),
+    };
+    let outcome = work.plan_and_carry_out(&request, &warehouse, &mut cancel).await;
+    let elapsed = began.elapsed();
+    let result = match outcome {
+        Ok(generation) => {
+            let Work { steps, audits, .. } = work;
+            let report = RunReport { run, pipeline, generation, steps, audits, elapsed };
+            ledger.succeed(&report, jiff::Timestamp::now()).await?;
+            Ok(report)
+        }
+        Err(error) => {
+            ledger.fail(&run, &error, elapsed, jiff::Timestamp::now()).await?;
+            Err(error)
+        }
+    };
+    ledger.close().await;
+    result
+}
+
+/// Puts what stopped, and what it means for readers, into the first line.
+fn explain(plan: &Plan, error: Error) -> Error {
+    let (pipeline, unchanged) = (&plan.pipeline, plan.unchanged());
+    if error.what().contains("the warehouse is") || error.what().contains("was published") {
+        return error;
+    }
+    let what = error.what().to_owned();
+    if what.starts_with("stopped ") {
+        return error.retitle(format!("`{pipeline}` {what}; {unchanged}"));
+    }
+    error.context(format!("`{pipeline}` was not published; {unchanged}"))
+}
+
+/// A run at work.
+struct Work {
+    run: RunId,
+    ledger: Ledger,
+    observer: Arc<dyn Observer>,
+    steps: Vec<StepReport>,
+    audits: Vec<AuditReport>,
+}
+
+impl Work {
+    async fn plan_and_carry_out(
+        &mut self,
+        request: &RunRequest<'_>,
+        warehouse: &Warehouse,
+        cancel: &mut Cancel,
+    ) -> Result<Option<Generation>> {
+        for recovered in warehouse.reconcile().await? {
+            self.observer.event(&Event::Recovered { what: recovered.to_string() });
+        }
+        let planning = Plan::make(request.project.clone(), request.pipeline, &request.options);
+        let plan = tokio::select! {
+            plan = planning => plan?,
+            error = cancel.asked() => {
+                return Err(error.because("it had not begun to read; the warehouse is as it was"));
+            }
+        };
+        self.observer.event(&Event::Started {
+            run: self.run.clone(),
+            pipeline: plan.pipeline.clone(),
+            extracts: plan.sources.iter().map(|source| source.extracts.len()).sum(),
+            models: plan.models.len(),
+        });
+        let carried = self.carry_out(&plan, request.ending, warehouse, cancel).await;
+        carried.map_err(|error| explain(&plan, error))
+    }
+
+    async fn carry_out(
+        &mut self,
+        plan: &Plan,
+        ending: Ending,
+        warehouse: &Warehouse,
+        cancel: &mut Cancel,
+    ) -> Result<Option<Generation>> {
+        let staging = self.stage(plan, ending);
+        let (positions, staged) = tokio::select! {
+            staged = staging => staged?,
+            error = cancel.asked() => return Err(error),
+        };
+        match ending {
+            Ending::StageOnly => Ok(None),
+            Ending::Publish => self.publish(plan, warehouse, positions, staged).await.map(Some),
+        }
+    }
+
+    /// Extracts, transforms and audits everything, into the stage.
+    async fn stage(
+        &mut self,
+        plan: &Plan,
+        ending: Ending,
+    ) -> Result<(Vec<SourceRecord>, BTreeMap<TableName, TableFiles>)> {
+        let state = plan.project.state_dir();
+        stage::sweep(&state, KEEP_STAGES)?;
+        let stage = Stage::create(&state, &self.run, encode_options(plan.memory()))?;
+        let mut staged = BTreeMap::new();
+        let mut positions = Vec::new();
+        let targets: BTreeMap<TableName, Target> =
+            plan.targets().into_iter().map(|target| (target.table.clone(), target)).collect();
+
+        for extracted in self.extract(plan, &stage).await? {
+            for table in extracted.tables {
+                self.keep(table, &mut staged).await?;
+            }
+            positions.push(SourceRecord {
+                connection: extracted.connection,
+                position: serde_json::to_value(&extracted.position).map_err(|error| {
+                    Error::internal(format!("cannot write a position: {error}"))
+                })?,
+            });
+        }
+        stage.record(&staged)?;
+        let extracts: Vec<TableName> = staged.keys().cloned().collect();
+        for table in &extracts {
+            self.audit(plan, &targets, table, &staged).await?;
+        }
+
+        let mut models = Models::new(&plan.models, plan.engine.clone(), self.observer.clone());
+        while let Some(table) = models.next(&stage, &readable(plan, &targets, &staged)).await? {
+            let name = table.step.table.clone();
+            self.keep(table, &mut staged).await?;
+            stage.record(&staged)?;
+            self.audit(plan, &targets, &name, &staged).await?;
+        }
+        let failed: Vec<_> =
+            self.audits.iter().filter(|audit| !audit.passed && audit.blocking).collect();
+        if !failed.is_empty() && ending == Ending::Publish {
+            return Err(audit::not_published(&plan.pipeline, plan.unchanged(), &self.run, &failed));
+        }
+        Ok((positions, staged))
+    }
+
+    /// All sources at once, each in a snapshot of its own.
+    async fn extract(&self, plan: &Plan, stage: &Stage) -> Result<Vec<Extracted>> {
+        let session = Session {
+            label: format!("longshore/{}/{}", plan.pipeline, self.run),
+            budget: Budget::new(ByteSize::new(plan.memory().bytes() / 4)),
+        };
+        let sources = plan.sources.iter();
+        let reads = sources.map(|planned| extract(planned, stage, &session, &self.observer));
+        futures::future::try_join_all(reads).await
+    }
+
+    async fn keep(
+        &mut self,
+        table: Staged,
+        staged: &mut BTreeMap<TableName, TableFiles>,
+    ) -> Result<()> {
+        self.ledger.step(&self.run, &table.step).await?;
+        staged.insert(table.step.table.clone(), table.files);
+        self.steps.push(table.step);
+        Ok(())
+    }
+
+    async fn audit(
+        &mut self,
+        plan: &Plan,
+        targets: &BTreeMap<TableName, Target>,
+        table: &TableName,
+        staged: &BTreeMap<TableName, TableFiles>,
+    ) -> Result<()> {
+        let Some(target) = targets.get(table) else { return Ok(()) };
+        let readable = readable(plan, targets, staged);
+        for report in audit::run(plan, target, &readable).await? {
+            self.ledger.audit(&self.run, &report).await?;
+            self.observer.event(&Event::Audited(report.clone()));
+            self.audits.push(report);
+        }
+        Ok(())
+    }
+
+    /// Brings the files to their place and commits them, all or none.
+    async fn publish(
+        &self,
+        plan: &Plan,
+        warehouse: &Warehouse,
+        sources: Vec<SourceRecord>,
+        mut staged: BTreeMap<TableName, TableFiles>,
+    ) -> Result<Generation> {
+        let mut changes = Vec::new();
+        for target in plan.targets() {
+            let Some(files) = staged.remove(&target.table) else {
+                return Err(Error::internal(format!("`{}` was never staged", target.table)));
+            };
+            let add = warehouse.place(&target.table, &self.run, files.files).await?;
+            changes.push(TableChange {
+                table: target.table,
+                schema: target.schema,
+                add,
+                keep: match target.mode {
+                    Mode::Replace => Keep::Nothing,
+                    Mode::Append => Keep::Everything,
+                },
+                cause: Cause::Load(target.mode),
+                run: self.run.clone(),
+            });
+        }
+        self.observer.event(&Event::Publishing { tables: changes.len() });
+        let publication = Publication {
+            run: self.run.clone(),
+            pipeline: plan.pipeline.clone(),
+            changes,
+            sources,
+            audits: self.audits.iter().map(audit::record).collect(),
+        };
+        let generation = warehouse.publish(publication).await?.record().generation;
+        self.observer.event(&Event::Published { generation });
+        Ok(generation)
+    }
+}
+
+/// Every table as it would be read if the run published now: what is staged (added to what is
+/// published, for `append`), and else what is published.
+fn readable(
+    plan: &Plan,
+    targets: &BTreeMap<TableName, Target>,
+    staged: &BTreeMap<TableName, TableFiles>,
+) -> BTreeMap<TableName, TableFiles> {
+    let mut tables = plan.published.clone();
+    for (name, new) in staged {
+        let old = match targets.get(name).map(|target| target.mode) {
+            Some(Mode::Append) => plan.published.get(name),
+            _ => None,
+        };
+        let mut files = new.clone();
+        files.files.extend(old.into_iter().flat_map(|old| old.files.iter().cloned()));
+        tables.insert(name.clone(), files);
+    }
+    tables
+}
+
+/// Row groups small enough that a writer's share of the ceiling holds two of them.
+fn encode_options(memory: ByteSize) -> EncodeOptions {
+    let default = EncodeOptions::default();
+    let share = memory.as_usize() / 32;
+    EncodeOptions { row_group_bytes: share.clamp(4 << 20, default.row_group_bytes), ..default }
+}

@@ -1,0 +1,80 @@
+//! Planning, the warehouse's part: what is published now, and whether new rows can join it.
+
+use std::collections::BTreeMap;
+
+use arrow::datatypes::SchemaRef;
+use futures::future::try_join_all;
+
+use super::plan::Target;
+use crate::{
+    config::Mode,
+    error::{Error, ErrorKind, Result},
+    types::{TableFiles, TableName},
+    warehouse::{GenerationRecord, Warehouse},
+};
+
+/// Every table that `generation` pins, with its files.
+pub async fn published(
+    warehouse: &Warehouse,
+    generation: Option<&GenerationRecord>,
+) -> Result<BTreeMap<TableName, TableFiles>> {
+    let Some(generation) = generation else { return Ok(BTreeMap::new()) };
+    let tables = generation.tables.iter().map(|(name, pinned)| async move {
+        Ok::<_, Error>((name.clone(), warehouse.files(name, pinned).await?))
+    });
+    Ok(try_join_all(tables).await?.into_iter().collect())
+}
+
+/// Two tables whose names differ only in case would share a folder on some file systems.
+pub(super) fn refuse_folded_names(
+    targets: &[Target],
+    base: Option<&GenerationRecord>,
+) -> Result<()> {
+    let published = base.into_iter().flat_map(|base| base.tables.keys());
+    let mut seen: BTreeMap<String, &TableName> = BTreeMap::new();
+    for table in targets.iter().map(|target| &target.table).chain(published) {
+        match seen.insert(table.folder().to_lowercase(), table) {
+            Some(other) if other != table => {
+                return Err(Error::new(
+                    ErrorKind::Config,
+                    format!("`{other}` and `{table}` differ only in case; nothing was extracted"),
+                )
+                .because("on a file system that folds case they would be one table")
+                .hint("give one of them another name with `as:`"));
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// Rows are only ever added to a table of their own shape.
+pub(super) fn refuse_unlike(target: &Target, published: &SchemaRef) -> Result<()> {
+    if target.mode == Mode::Replace {
+        return Ok(());
+    }
+    let what =
+        format!("new rows can't join the published `{}`; nothing was extracted", target.table);
+    let refuse = |why: String| {
+        Err(Error::new(ErrorKind::Data, &what).because(why).hint(
+            "publish it once with `mode: replace`, or bring the columns back to what was published",
+        ))
+    };
+    for old in published.fields() {
+        match target.schema.field_with_name(old.name()) {
+            Err(_) => {
+                return refuse(format!("column `{}` is published and no longer comes", old.name()));
+            }
+            Ok(new) if new.data_type() != old.data_type() => {
+                return refuse(format!(
+                    "column `{}` was `{}` and is now `{}`",
+                    old.name(),
+                    old.data_type(),
+                    new.data_type()
+                ));
+            }
+            Ok(_) => {}
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,199 @@
+//! A TCP proxy on loopback that breaks connections on demand.
+
+use std::{
+    net::{SocketAddr, TcpListener as StdListener},
+    sync::{Arc, Mutex},
+    thread,
+};
+
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::{
+        TcpListener, TcpStream,
+        tcp::{ReadHalf, WriteHalf},
+    },
+    sync::oneshot,
+};
+
+/// What goes wrong, counted on each connection by itself.
+#[derive(Debug, Clone)]
+pub(crate) enum Fault {
+    /// The connection closes in order after so many bytes of answers.
+    Close {
+        /// Bytes that still arrive.
+        after: u64,
+    },
+    /// The connection is reset after so many bytes of answers.
+    Reset {
+        /// Bytes that still arrive.
+        after: u64,
+    },
+    /// After so many bytes of answers nothing comes any more, and nobody says why.
+    Stall {
+        /// Bytes that still arrive.
+        after: u64,
+    },
+    /// A request that holds these bytes reaches the server, which does its work; the connection
+    /// closes instead of the answer.
+    SwallowAnswer {
+        /// What to look for.
+        request: Vec<u8>,
+    },
+}
+
+/// A running proxy; dropping it closes everything.
+pub(crate) struct Proxy {
+    upstream: SocketAddr,
+    address: SocketAddr,
+    plan: Arc<Plan>,
+    _stop: oneshot::Sender<()>,
+}
+
+impl Proxy {
+    /// Passes everything on to a server on loopback until a fault is injected.
+    pub(crate) fn start(upstream_port: u16) -> Self {
+        let upstream = SocketAddr::from(([127, 0, 0, 1], upstream_port));
+        let listener = StdListener::bind("127.0.0.1:0").unwrap();
+        listener.set_nonblocking(true).unwrap();
+        let address = listener.local_addr().unwrap();
+        let plan = Arc::new(Plan::default());
+        let (stop, stopped) = oneshot::channel::<()>();
+        let accepting = accept(listener, upstream, Arc::clone(&plan));
+        // A thread and a runtime of its own, so that it serves tests that block theirs.
+        thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            runtime.unwrap().block_on(async {
+                tokio::select! {
+                    () = accepting => {}
+                    _ = stopped => {}
+                }
+            });
+        });
+        Self { upstream, address, plan, _stop: stop }
+    }
+
+    /// `url` led through the proxy.
+    pub(crate) fn lead(&self, url: &str) -> String {
+        let led = url.replace(&self.upstream.to_string(), &self.address.to_string());
+        assert_ne!(led, url, "the URL does not lead to the server behind the proxy");
+        led
+    }
+
+    /// From now on the next `times` connections that get so far meet `fault`.
+    pub(crate) fn inject(&self, fault: Fault, times: usize) {
+        *self.plan.0.lock().unwrap() = Some((fault, times));
+    }
+
+    /// How many times the injected fault has yet to happen.
+    pub(crate) fn pending(&self) -> usize {
+        self.plan.0.lock().unwrap().as_ref().map_or(0, |(_, times)| *times)
+    }
+}
+
+#[derive(Default)]
+struct Plan(Mutex<Option<(Fault, usize)>>);
+
+impl Plan {
+    fn fault(&self) -> Option<Fault> {
+        self.0.lock().unwrap().as_ref().filter(|(_, times)| *times > 0).map(|(it, _)| it.clone())
+    }
+
+    /// Takes one of the remaining times, if there is one.
+    fn claim(&self) -> bool {
+        let mut plan = self.0.lock().unwrap();
+        match plan.as_mut() {
+            Some((_, times)) if *times > 0 => {
+                *times -= 1;
+                true
+            }
+            _ => false,
+        }
+    }
+}
+
+enum End {
+    Close,
+    Reset,
+    Stall,
+}
+
+async fn accept(listener: StdListener, upstream: SocketAddr, plan: Arc<Plan>) {
+    let listener = TcpListener::from_std(listener).unwrap();
+    while let Ok((client, _)) = listener.accept().await {
+        if let Ok(server) = TcpStream::connect(upstream).await {
+            tokio::spawn(relay(client, server, Arc::clone(&plan)));
+        }
+    }
+}
+
+async fn relay(mut client: TcpStream, mut server: TcpStream, plan: Arc<Plan>) {
+    let swallow = Mutex::new(false);
+    let (from_client, to_client) = client.split();
+    let (from_server, to_server) = server.split();
+    let end = tokio::select! {
+        end = ask(from_client, to_server, &plan, &swallow) => end,
+        end = answer(from_server, to_client, &plan, &swallow) => end,
+    };
+    match end {
+        End::Close => {}
+        End::Reset => client.set_zero_linger().unwrap(),
+        End::Stall => std::future::pending().await,
+    }
+}
+
+/// Passes requests on, and watches for the one whose answer is to be swallowed.
+async fn ask(
+    mut from: ReadHalf<'_>,
+    mut to: WriteHalf<'_>,
+    plan: &Plan,
+    swallow: &Mutex<bool>,
+) -> End {
+    let mut seen = Vec::new();
+    let mut buffer = vec![0; 64 << 10];
+    loop {
+        let Ok(read @ 1..) = from.read(&mut buffer).await else { return End::Close };
+        if let Some(Fault::SwallowAnswer { request }) = plan.fault() {
+            seen.extend_from_slice(&buffer[..read]);
+            if seen.windows(request.len()).any(|window| window == request) && plan.claim() {
+                *swallow.lock().unwrap() = true;
+            }
+            // What a request split over two reads needs, and no more.
+            seen.drain(..seen.len().saturating_sub(request.len() - 1));
+        }
+        if to.write_all(&buffer[..read]).await.is_err() {
+            return End::Close;
+        }
+    }
+}
+
+/// Passes answers on, as far as the plan allows.
+async fn answer(
+    mut from: ReadHalf<'_>,
+    mut to: WriteHalf<'_>,
+    plan: &Plan,
+    swallow: &Mutex<bool>,
+) -> End {
+    let mut passed = 0;
+    let mut buffer = vec![0; 64 << 10];
+    loop {
+        let Ok(read @ 1..) = from.read(&mut buffer).await else { return End::Close };
+        if *swallow.lock().unwrap() {
+            return End::Close;
+        }
+        let (limit, end) = match plan.fault() {
+            Some(Fault::Close { after }) => (after, End::Close),
+            Some(Fault::Reset { after }) => (after, End::Reset),
+            Some(Fault::Stall { after }) => (after, End::Stall),
+            Some(Fault::SwallowAnswer { .. }) | None => (u64::MAX, End::Close),
+        };
+        let is_last = passed + read as u64 > limit && plan.claim();
+        let part = if is_last { limit.saturating_sub(passed) as usize } else { read };
+        if to.write_all(&buffer[..part]).await.is_err() {
+            return End::Close;
+        }
+        if is_last {
+            return end;
+        }
+        passed += read as u64;
+    }
+}
