@@ -1,6 +1,6 @@
 //! `longshore check`: everything that can be known without moving a row.
 
-use std::sync::Arc;
+use std::{fmt::Write as _, sync::Arc};
 
 use super::{
     args::Check,
@@ -45,10 +45,17 @@ fn shown(report: &CheckReport, paint: Paint) -> String {
     connections.chain(report.pipelines.iter().map(|check| pipeline(check, paint))).collect()
 }
 
+/// The first line of the error; all of it follows on stderr.
+fn failed(part: &str, name: &str, error: Option<&Error>, paint: Paint) -> String {
+    let (name, verdict) = (paint.strong(name), paint.alarm("failed"));
+    let what = error.map(|error| format!(", {}", error.what())).unwrap_or_default();
+    format!("{part} {name}: {verdict}{what}\n")
+}
+
 fn connection(check: &ConnectionCheck, paint: Paint) -> String {
     let name = paint.strong(&check.name);
     let Some(preflight) = &check.preflight else {
-        return format!("connection {name}: {}, see below\n", paint.alarm("not reached"));
+        return failed("connection", &check.name, check.error.as_ref(), paint);
     };
     let verdict = if preflight.refusals.is_empty() {
         paint.good("ok")
@@ -58,18 +65,18 @@ fn connection(check: &ConnectionCheck, paint: Paint) -> String {
     let mut text =
         format!("connection {name}: {verdict}, {}, {}", preflight.server, preflight.role);
     if let Some(login) = &preflight.login {
-        text += &format!(", as `{login}`");
+        let _ = write!(text, ", as `{login}`");
     }
     if let Some(lag) = preflight.lag_seconds {
-        text += &format!(", {lag:.1} s behind");
+        let _ = write!(text, ", {lag:.1} s behind");
     }
     text.push('\n');
     for fact in &preflight.facts {
-        text += &format!("  {fact}\n");
+        let _ = writeln!(text, "  {fact}");
     }
     for refusal in &preflight.refusals {
-        text += &format!("  {}: {}\n", paint.alarm("refused"), refusal.reason);
-        text += &format!("     {}: {}\n", paint.hint("hint"), refusal.remedy);
+        let _ = writeln!(text, "  {}: {}", paint.alarm("refused"), refusal.reason);
+        let _ = writeln!(text, "     {}: {}", paint.hint("hint"), refusal.remedy);
     }
     text
 }
@@ -77,7 +84,7 @@ fn connection(check: &ConnectionCheck, paint: Paint) -> String {
 fn pipeline(check: &PipelineCheck, paint: Paint) -> String {
     let name = paint.strong(&check.name);
     let Some(plan) = &check.plan else {
-        return format!("pipeline {name}: {}, see below\n", paint.alarm("can't run"));
+        return failed("pipeline", &check.name, check.error.as_ref(), paint);
     };
     let audits = plan.extracts.iter().map(|extract| extract.audits).sum::<usize>()
         + plan.models.iter().map(|model| model.audits).sum::<usize>();
@@ -130,6 +137,15 @@ mod tests {
                 error: Some(unreachable()),
             }],
         };
-        insta::assert_snapshot!(shown(&report, Paint::Plain), @"");
+        insta::assert_snapshot!(shown(&report, Paint::Plain), @r"
+        connection billing: failed, `billing` can't be reached
+        connection orders: must not be read, PostgreSQL 17.2, primary, as `etl`
+          the session is read-only
+          refused: the server is a primary
+             hint: name a replica, or set `allow_primary: true`
+        connection shop: ok, PostgreSQL 17.2, primary, as `etl`
+          the session is read-only
+        pipeline nightly: failed, `billing` can't be reached
+        ");
     }
 }

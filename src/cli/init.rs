@@ -136,10 +136,22 @@ mod tests {
     fn a_second_time_changes_nothing() {
         let folder = tempfile::tempdir().unwrap();
         let root = folder.path().join("new");
-        insta::assert_snapshot!(outcomes(&root), @"");
+        insta::assert_snapshot!(outcomes(&root), @r"
+        wrote longshore.yml
+        wrote pipelines/nightly.yml
+        wrote sql/nightly/core/order_facts.sql
+        wrote sql/nightly/mart/daily_revenue.sql
+        wrote sql/nightly/mart/customer_value.sql
+        wrote sql/nightly/mart/product_sales.sql
+        wrote .gitignore
+        ");
         std::fs::write(root.join("longshore.yml"), "mine").unwrap();
         std::fs::remove_file(root.join("sql/nightly/mart/product_sales.sql")).unwrap();
-        insta::assert_snapshot!(outcomes(&root), @"");
+        insta::assert_snapshot!(outcomes(&root), @r"
+        kept longshore.yml: it exists
+        kept pipelines/nightly.yml: it exists
+        kept .gitignore: it exists
+        ");
         assert_eq!(std::fs::read_to_string(root.join("longshore.yml")).unwrap(), "mine");
         assert!(!root.join("sql/nightly/mart/product_sales.sql").exists());
     }

@@ -1,6 +1,6 @@
 //! `longshore plan`: what a run would read, compute and publish.
 
-use std::sync::Arc;
+use std::{fmt::Write as _, sync::Arc};
 
 use super::{
     args,
@@ -9,7 +9,10 @@ use super::{
     run,
     talk::{Detail, Outcome},
 };
-use crate::run::{ExtractSummary, ModelSummary, Plan, PlanSummary, Risk};
+use crate::{
+    extract::TableKind,
+    run::{ExtractSummary, ModelSummary, Plan, PlanSummary, Risk},
+};
 
 /// Plans a pipeline and shows the plan.
 pub(crate) async fn plan(args: &args::Plan, cli: &mut Invocation) -> Outcome {
@@ -35,7 +38,7 @@ fn shown(plan: &PlanSummary, detail: Detail, paint: Paint) -> String {
         let own: Vec<_> =
             plan.extracts.iter().filter(|one| one.connection == source.connection).collect();
         let (name, preflight) = (paint.strong(&source.connection), &source.preflight);
-        text += &format!("\nextract from {name}: {}, {}\n", preflight.server, preflight.role);
+        let _ = writeln!(text, "\nextract from {name}: {}, {}", preflight.server, preflight.role);
         text += &extracts(&own).render(paint);
         text += &columns(&own, detail);
     }
@@ -62,7 +65,7 @@ fn extracts(extracts: &[&ExtractSummary]) -> Table {
         table.push(vec![
             extract.table.to_string(),
             extract.source.clone(),
-            format!("{:?}", extract.kind).to_lowercase(),
+            kind(extract.kind).to_owned(),
             extract.mode.clone(),
             count(extract.columns.len() as u64),
             extract.estimated_rows.map_or_else(unknown, count),
@@ -73,12 +76,22 @@ fn extracts(extracts: &[&ExtractSummary]) -> Table {
     table
 }
 
+fn kind(kind: TableKind) -> &'static str {
+    match kind {
+        TableKind::Table => "table",
+        TableKind::Partitioned => "partitioned",
+        TableKind::View => "view",
+        TableKind::Foreign => "foreign",
+        TableKind::Query => "query",
+    }
+}
+
 /// Columns that do not arrive as they are; with more detail, those too that could stop the run.
 fn columns(extracts: &[&ExtractSummary], detail: Detail) -> String {
     let mut text = String::new();
     for extract in extracts {
         if let Some(filter) = &extract.filter {
-            text += &format!("  {}: only rows where {filter}\n", extract.table);
+            let _ = writeln!(text, "  {}: only rows where {filter}", extract.table);
         }
         for column in &extract.columns {
             let told = match column.risk {
@@ -87,8 +100,9 @@ fn columns(extracts: &[&ExtractSummary], detail: Detail) -> String {
             };
             if told {
                 let note = column.note.as_ref().map(|note| format!("; {note}")).unwrap_or_default();
-                text += &format!(
-                    "  {}.{}: {} → {}{note}\n",
+                let _ = writeln!(
+                    text,
+                    "  {}.{}: {} → {}{note}",
                     extract.table, column.name, column.declared, column.published
                 );
             }
@@ -122,7 +136,7 @@ fn models(models: &[ModelSummary]) -> Table {
 mod tests {
     use super::*;
     use crate::{
-        extract::{Preflight, TableKind},
+        extract::Preflight,
         run::{ColumnSummary, SourceSummary},
         types::{Generation, PipelineName, TableName},
     };
@@ -182,7 +196,23 @@ mod tests {
 
     #[test]
     fn a_plan_shows_what_moves_and_what_changes_on_the_way() {
-        insta::assert_snapshot!(shown(&summary(), Detail::Brief, Paint::Plain), @"");
+        insta::assert_snapshot!(shown(&summary(), Detail::Brief, Paint::Plain), @r"
+        plan of nightly; the warehouse is at generation 41
+
+        extract from shop: PostgreSQL 17.2, standby
+        table               source                kind   mode     columns  about rows  about bytes  audits
+        ──────────────────  ────────────────────  ─────  ───────  ───────  ──────────  ───────────  ──────
+        shop.orders         public.orders         table  replace        3   1,200,000     91.6 MiB       2
+        shop.recent_orders  public.recent_orders  table  replace        3           ?            ?       2
+          shop.orders: only rows where placed_at >= '2024-01-01'
+          shop.orders.email: text → text; a note on masked columns
+          shop.recent_orders.email: text → text; a note on masked columns
+
+        compute
+        table               mode     columns  audits  reads
+        ──────────────────  ───────  ───────  ──────  ───────────
+        mart.daily_revenue  replace        1       3  shop.orders
+        ");
     }
 
     #[test]

@@ -61,13 +61,17 @@ pub(crate) async fn carry_out(
 }
 
 fn stopping(signal: &str, pipeline: &str, publishing: bool) -> String {
-    let what = if publishing {
-        "publishing has begun and is finished first; after a second signal, the next run finishes \
-         or undoes it"
+    if publishing {
+        format!(
+            "{signal}: `{pipeline}` has begun to publish and finishes first; after a second signal, \
+             the next run finishes or undoes it"
+        )
     } else {
-        "stopping; nothing of this run will be published; a second signal stops at once"
-    };
-    format!("{signal}: `{pipeline}`: {what}")
+        format!(
+            "{signal}: stopping `{pipeline}`, of which nothing will be published; a second signal \
+             stops at once"
+        )
+    }
 }
 
 /// The summary, for people.

@@ -1,6 +1,6 @@
 //! `longshore runs`: what the ledger remembers.
 
-use std::time::Duration;
+use std::{fmt::Write as _, time::Duration};
 
 use super::{
     args::Runs,
@@ -89,15 +89,15 @@ fn shown(detail: &RunDetail, paint: Paint) -> String {
     let record = &detail.record;
     let mut text = format!("run {} of {}: {}", record.run, record.pipeline, record.outcome);
     if let Some(generation) = record.generation {
-        text += &format!(" as generation {generation}");
+        let _ = write!(text, " as generation {generation}");
     }
-    text += &format!("\nstarted {}", record.started_at);
+    let _ = write!(text, "\nstarted {}", record.started_at);
     if record.seconds.is_some() {
-        text += &format!(", took {}", took(record));
+        let _ = write!(text, ", took {}", took(record));
     }
     text += "\n";
     if let Some(error) = &record.error {
-        text += &format!("{}: {error}\n", paint.alarm("error"));
+        let _ = writeln!(text, "{}: {error}", paint.alarm("error"));
     }
     if !detail.steps.is_empty() {
         text += "\n";
@@ -138,7 +138,13 @@ mod tests {
             record("20261121t141153z-0b7d55", RunOutcome::Failed),
             record("20261120t141153z-aa01ff", RunOutcome::Running),
         ];
-        insta::assert_snapshot!(list(&records).render(Paint::Plain), @"");
+        insta::assert_snapshot!(list(&records).render(Paint::Plain), @r"
+        run                      pipeline  started                 time  outcome    generation       rows
+        ───────────────────────  ────────  ────────────────────  ──────  ─────────  ──────────  ─────────
+        20261122t141153z-3f9a1c  nightly   2026-11-22T14:11:53Z  1m 27s  published          42  1,234,567
+        20261121t141153z-0b7d55  nightly   2026-11-22T14:11:53Z  1m 27s  failed                 1,234,567
+        20261120t141153z-aa01ff  nightly   2026-11-22T14:11:53Z          running                1,234,567
+        ");
     }
 
     #[test]
@@ -156,6 +162,16 @@ mod tests {
             steps: vec![step],
             audits: Vec::new(),
         };
-        insta::assert_snapshot!(shown(&detail, Paint::Plain), @"");
+        insta::assert_snapshot!(shown(&detail, Paint::Plain), @r"
+        run 20261121t141153z-0b7d55 of nightly: failed
+        started 2026-11-22T14:11:53Z, took 1m 27s
+        error: `nightly` was not published: why
+
+        table        step        rows    bytes    time  rows/s
+        ───────────  ───────  ───────  ───────  ──────  ──────
+        shop.orders  extract  100,000  3.1 MiB  1.25 s  80,000
+
+        audits: none
+        ");
     }
 }

@@ -51,11 +51,19 @@ pub(crate) async fn tables(args: &Tables, cli: &mut Invocation) -> Outcome {
         "generation {} of {}, published {} by run {} of {}",
         record.generation,
         place_of(&project.warehouse, &project.root),
-        record.published_at,
+        published_at(&record),
         record.run,
         record.pipeline
     ));
     Ok(())
+}
+
+/// To the second; as it is kept where it is no time.
+fn published_at(record: &GenerationRecord) -> String {
+    match record.published_at.parse::<jiff::Timestamp>() {
+        Ok(at) => at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
+        Err(_) => record.published_at.clone(),
+    }
 }
 
 fn list(record: &GenerationRecord) -> Table {
@@ -95,7 +103,7 @@ fn generations(records: &[GenerationRecord]) -> Table {
         let pinned = || record.tables.values();
         table.push(vec![
             record.generation.to_string(),
-            record.published_at.clone(),
+            published_at(record),
             record.pipeline.to_string(),
             record.run.to_string(),
             count(record.tables.len() as u64),

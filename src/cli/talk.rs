@@ -215,9 +215,6 @@ fn paint(color: Color, supported: bool) -> Paint {
 }
 
 #[cfg(test)]
-pub(crate) use captured::Written;
-
-#[cfg(test)]
 mod captured {
     use super::*;
 

@@ -189,7 +189,7 @@ mod tests {
             where unit_price <> printf('%.2f', unit_price) + 0 or typeof(unit_price) = 'text'";
         assert_eq!(number(inexact).await, 0);
         assert_eq!(number("select count(distinct status) from orders").await, 4);
-        assert_eq!(number("select count(*) from orders where note like '%🎁%'").await > 100, true);
-        assert_eq!(number("select count(*) from payments where paid_at is null").await > 0, true);
+        assert!(number("select count(*) from orders where note like '%🎁%'").await > 100);
+        assert!(number("select count(*) from payments where paid_at is null").await > 0);
     }
 }

@@ -117,3 +117,43 @@ fn refuse_real_sources(project: &Project, pipeline: &Pipeline, database: &Path) 
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is said of the scaffolded project after `changes`: file, old text, new text.
+    fn verdict(changes: &[(&str, &str, &str)]) -> Result<()> {
+        let folder = tempfile::tempdir().unwrap();
+        init::scaffold(folder.path()).unwrap();
+        for (file, old, new) in changes {
+            let path = folder.path().join(file);
+            let text = std::fs::read_to_string(&path).unwrap();
+            assert!(text.contains(old), "{file} has changed");
+            std::fs::write(&path, text.replacen(old, new, 1)).unwrap();
+        }
+        let project = Project::load(&folder.path().join("longshore.yml")).unwrap();
+        let pipeline = project.pipeline("nightly").unwrap();
+        refuse_real_sources(&project, &pipeline, &project.state_dir().join("shop.db"))
+    }
+
+    #[test]
+    fn the_scaffolded_project_is_the_demo() {
+        verdict(&[]).unwrap();
+    }
+
+    #[test]
+    fn nobody_elses_data_is_touched() {
+        let refused = |changes: &[_]| verdict(changes).unwrap_err().causes().join("; ");
+        let (project, pipeline) = ("longshore.yml", "pipelines/nightly.yml");
+        let elsewhere = refused(&[(project, ".longshore/shop.db", "../real.db")]);
+        insta::assert_snapshot!(elsewhere, @"`shop` does not lead to .longshore/shop.db (longshore.yml:14)");
+        let remote = refused(&[(project, "./warehouse", "s3://bucket/lake")]);
+        insta::assert_snapshot!(remote, @"the warehouse is not a folder (longshore.yml:8)");
+        let more = refused(&[
+            (project, "connections:", "connections:\n  hr: {url: 'sqlite:hr.db'}\n"),
+            (pipeline, "extract:", "extract:\n  - {from: hr, into: hr, tables: [people]}\n"),
+        ]);
+        insta::assert_snapshot!(more, @"`nightly` also reads from `hr` (pipelines/nightly.yml:9)");
+    }
+}

@@ -1,4 +1,4 @@
-//! Numbers that look random and are the same on every machine: SplitMix64 (Steele, Lea and Flood,
+//! Numbers that look random and are the same on every machine: `SplitMix64` (Steele, Lea and Flood,
 //! "Fast splittable pseudorandom number generators", 2014), whole numbers only.
 
 /// A sequence of numbers that its seed settles.
@@ -36,8 +36,8 @@ impl Random {
 
     /// One of `items`, which must not be empty.
     pub(crate) fn pick<'a, T>(&mut self, items: &'a [T]) -> &'a T {
-        let at = self.below(items.len() as u64) as usize;
-        &items[at]
+        #[allow(clippy::indexing_slicing, reason = "the place is below the length")]
+        &items[self.below(items.len() as u64) as usize]
     }
 
     /// A place in `weights`, as likely as its weight; the sum must not be 0.

@@ -1,6 +1,6 @@
 //! The end of a run at a glance.
 
-use std::time::Duration;
+use std::fmt::Write as _;
 
 use super::{Paint, Shape, Table, bytes, count, duration, plural, progress, rate};
 use crate::run::{AuditReport, RunReport, StepReport};
@@ -78,13 +78,15 @@ pub(crate) fn audits(audits: &[AuditReport]) -> String {
         .collect();
     let mut text = format!("audits: {}\n", outcomes.join(", "));
     for audit in audits.iter().filter(|audit| !audit.passed) {
-        text += &format!("  {}\n", progress::unmet(audit));
+        let _ = writeln!(text, "  {}", progress::unmet(audit));
     }
     text
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::{
         run::StepKind,

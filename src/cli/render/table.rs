@@ -101,12 +101,12 @@ impl Columns {
                 Shape::Number => (spare, 0),
             };
             // Blanks are written only once something follows them: no line ends in blanks.
-            if !cell.is_empty() {
+            if cell.is_empty() {
+                owed += before + after + GAP.len();
+            } else {
                 line.extend(std::iter::repeat_n(' ', owed + before));
                 line.push_str(&cell);
                 owed = after + GAP.len();
-            } else {
-                owed += before + after + GAP.len();
             }
         }
         line.push('\n');
@@ -129,7 +129,7 @@ impl Table {
 
     /// Adds a row.
     pub(crate) fn push(&mut self, cells: Vec<String>) {
-        let cells: Vec<_> = cells.iter().map(|cell| visible(cell).into_owned()).collect();
+        let cells: Vec<_> = cells.into_iter().map(|cell| visible(&cell).into_owned()).collect();
         self.columns.fit(&cells);
         self.rows.push(cells);
     }

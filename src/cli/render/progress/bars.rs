@@ -4,7 +4,7 @@
 use std::{
     fmt,
     sync::{Mutex, PoisonError},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use indicatif::{ProgressBar, ProgressState, ProgressStyle};
@@ -38,7 +38,6 @@ struct State {
     tables: usize,
     staged: usize,
     staged_rows: u64,
-    start: Instant,
     running: Vec<Running>,
 }
 
@@ -53,18 +52,18 @@ struct Running {
 impl Bars {
     /// Draws where `talk` goes.
     pub(crate) fn new(talk: &Talk) -> Self {
-        let line = || talk.bars().add(ProgressBar::no_length().with_style(plain()));
+        let line = |style| talk.bars().add(ProgressBar::no_length().with_style(style));
         let state = State {
-            head: line(),
-            more: line(),
+            head: line(head_style()),
+            more: line(plain()),
             title: String::new(),
             tables: 0,
             staged: 0,
             staged_rows: 0,
-            start: Instant::now(),
             running: Vec::new(),
         };
         state.head.set_message("planning");
+        state.head.enable_steady_tick(TICK);
         Self { talk: talk.clone(), state: Mutex::new(state) }
     }
 }
@@ -76,8 +75,7 @@ impl Observer for Bars {
             Event::Started { pipeline, extracts, models, .. } => {
                 state.title = pipeline.to_string();
                 state.tables = extracts + models;
-                state.start = Instant::now();
-                state.head.enable_steady_tick(TICK);
+                state.head.reset_elapsed();
             }
             Event::TableStarted { table, estimated_rows, .. } => {
                 state.running.push(Running {
@@ -163,12 +161,11 @@ impl State {
         let rows: u64 =
             self.staged_rows + self.running.iter().map(|running| running.rows).sum::<u64>();
         self.head.set_message(format!(
-            "{}  {} of {} tables  {} rows  {}",
+            "{}  {} of {} tables  {} rows",
             self.title,
             self.staged,
             self.tables,
-            count(rows),
-            duration(self.start.elapsed())
+            count(rows)
         ));
         let hidden = self.running.len().saturating_sub(LINES);
         self.more.set_message(match hidden {
@@ -186,6 +183,17 @@ impl State {
         self.more.finish_and_clear();
         self.head.finish_and_clear();
     }
+}
+
+/// The message and how long the run has taken.
+fn head_style() -> ProgressStyle {
+    let elapsed = |state: &ProgressState, out: &mut dyn fmt::Write| {
+        // The sink is a string in memory.
+        let _ = out.write_str(&duration(state.elapsed()));
+    };
+    ProgressStyle::with_template("{msg}  {time}")
+        .unwrap_or_else(|_| ProgressStyle::default_spinner())
+        .with_key("time", elapsed)
 }
 
 fn plain() -> ProgressStyle {

@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// How long a table may run in silence.
-const SILENCE: Duration = Duration::from_secs(60);
+const SILENCE: Duration = Duration::from_mins(1);
 
 /// Writes an event as a line, where it is worth one.
 pub(crate) struct Log {

@@ -4,10 +4,10 @@
 mod bars;
 mod log;
 
-use std::{sync::Arc, time::Duration};
+use std::{fmt::Write as _, sync::Arc, time::Duration};
 
 pub(crate) use bars::Bars;
-pub(crate) use log::{Log, stamped};
+pub(crate) use log::Log;
 
 use super::{bytes, count, duration, plural, rate};
 use crate::{
@@ -112,9 +112,9 @@ fn running(
     if let Some(total) = estimate.filter(|total| *total > 0 && rows <= *total) {
         let share = rows as f64 / total as f64;
         if wide {
-            line += &format!("  {}", bar(share, 16));
+            let _ = write!(line, "  {}", bar(share, 16));
         }
-        line += &format!(" {:>3.0}%", share * 100.0);
+        let _ = write!(line, " {:>3.0}%", share * 100.0);
         if rows_per_second >= 0.5 && rows < total {
             let left = ((total - rows) as f64 / rows_per_second).min(1e8).ceil() as u64;
             line += &match left {
@@ -133,7 +133,7 @@ fn bar(share: f64, width: usize) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{log::stamped, *};
     use crate::types::{Generation, PipelineName, TableName};
 
     fn audit(passed: bool) -> AuditReport {
