@@ -3,6 +3,14 @@
 //!
 //! `cargo bench --bench decode`; throughput counts the bytes of the stream.
 
+#![allow(
+    clippy::indexing_slicing,
+    clippy::expect_used,
+    clippy::unwrap_used,
+    clippy::type_complexity,
+    reason = "a bench that cannot go on stops loudly"
+)]
+
 use std::{hint::black_box, sync::Arc};
 
 use arrow::datatypes::{Field, Schema};

@@ -112,7 +112,7 @@ fn rule_for<'a>(
         .at(second.origin.place(format!("first listed in line {}", first.origin.line)))
         .hint("keep one of the two entries")),
         (Some(only), None) => Ok(Some(only)),
-        (None, _) => Ok(matching().last()),
+        (None, _) => Ok(matching().next_back()),
     }
 }
 

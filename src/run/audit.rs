@@ -71,9 +71,10 @@ pub(super) fn not_published(
             1 => "1 row".to_owned(),
             many => format!("{many} rows"),
         };
-        let sample = match audit.sample.is_empty() {
-            true => String::new(),
-            false => format!(": {}", audit.sample.join(", ")),
+        let sample = if audit.sample.is_empty() {
+            String::new()
+        } else {
+            format!(": {}", audit.sample.join(", "))
         };
         error = error.because(format!(
             "`{}` {} ({}), {}: {rows}{sample}",

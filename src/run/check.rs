@@ -48,6 +48,7 @@ pub struct PipelineCheck {
     pub error: Option<Error>,
 }
 
+#[allow(clippy::ref_option, reason = "serde calls it so")]
 fn as_text<S: serde::Serializer>(error: &Option<Error>, serializer: S) -> Result<S::Ok, S::Error> {
     match error {
         Some(error) => serializer.collect_str(error),

@@ -27,7 +27,7 @@ use crate::{
 };
 
 /// Stages of ended runs are kept this long, for `longshore sql --run`.
-const KEEP_STAGES: Duration = Duration::from_secs(48 * 3600);
+const KEEP_STAGES: Duration = Duration::from_hours(48);
 
 /// What becomes of a run's tables at its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

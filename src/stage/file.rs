@@ -140,7 +140,11 @@ impl StageFile {
     pub(super) fn finish(self, schema: &SchemaRef) -> Result<DataFile> {
         let Self { path, mut writer, rows } = self;
         let metadata = writer.finish().map_err(|error| full(&path, &error))?;
-        let counted: i64 = metadata.row_groups().iter().map(|group| group.num_rows()).sum();
+        let counted: i64 = metadata
+            .row_groups()
+            .iter()
+            .map(parquet::file::metadata::RowGroupMetaData::num_rows)
+            .sum();
         if counted as u64 != rows {
             return Err(Error::internal(format!(
                 "`{}` holds {counted} rows by its footer and {rows} by our count",

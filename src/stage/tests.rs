@@ -115,10 +115,10 @@ fn statistics_bound_what_is_there() {
 #[test]
 fn old_stages_are_swept_and_young_ones_stay() {
     let (folder, stage, _) = stage(EncodeOptions::default());
-    assert_eq!(sweep(folder.path(), std::time::Duration::from_secs(3600)).unwrap(), 0);
+    assert_eq!(sweep(folder.path(), std::time::Duration::from_hours(1)).unwrap(), 0);
     assert!(stage.folder().exists());
     let long_ago = std::time::SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(1);
     std::fs::File::open(stage.folder()).unwrap().set_modified(long_ago).unwrap();
-    assert_eq!(sweep(folder.path(), std::time::Duration::from_secs(3600)).unwrap(), 1);
+    assert_eq!(sweep(folder.path(), std::time::Duration::from_hours(1)).unwrap(), 1);
     assert!(!stage.folder().exists());
 }

@@ -38,7 +38,7 @@ pub enum ColumnType {
 }
 
 /// Every spelling that `cast:` takes, for messages.
-pub const SPELLINGS: &str = "boolean, smallint, integer, bigint, real, double, decimal(p,s), text, \
+pub(super) const SPELLINGS: &str = "boolean, smallint, integer, bigint, real, double, decimal(p,s), text, \
                              binary, date, timestamp, timestamp_ntz";
 
 impl ColumnType {

@@ -70,7 +70,9 @@ impl fmt::Display for ByteSize {
             if self.0 >= size {
                 let value = self.0 as f64 / size as f64;
                 return match value {
-                    v if v >= 100.0 || self.0 % size == 0 => f.pad(&format!("{v:.0} {unit}")),
+                    v if v >= 100.0 || self.0.is_multiple_of(size) => {
+                        f.pad(&format!("{v:.0} {unit}"))
+                    }
                     v => f.pad(&format!("{v:.1} {unit}")),
                 };
             }

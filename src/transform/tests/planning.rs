@@ -20,7 +20,7 @@ async fn refusal(files: &[(&str, &str)]) -> String {
     let space = shop().await;
     let models = space.models(files).unwrap();
     let planned = space.engine.plan_models(&models, &space.schemas()).await;
-    rendered(&planned.err().expect("it is refused"))
+    rendered(&planned.expect_err("it is refused"))
 }
 
 #[tokio::test]
@@ -148,6 +148,7 @@ async fn a_missing_table_is_told_with_what_there_is() {
 }
 
 #[tokio::test]
+#[allow(clippy::too_many_lines, reason = "a list of cases")]
 async fn other_mistakes_have_places_too() {
     let texts = [
         "select id from shop.orders, shop.customers",

@@ -268,7 +268,7 @@ async fn sums_that_fit_are_sums() {
 }
 
 /// About 45 MB of text in an order that a sort has to change.
-async fn large(memory: ByteSize) -> Workspace {
+fn large(memory: ByteSize) -> Workspace {
     let mut space = Workspace::with_memory(memory);
     let schema = Arc::new(Schema::new(vec![
         Field::new("id", DataType::Int64, true),
@@ -294,7 +294,7 @@ const SORT: &str = "select id, text from shop.large order by text, id";
 
 #[tokio::test]
 async fn a_sort_larger_than_memory_spills() {
-    let space = large(ByteSize::mib(24)).await;
+    let space = large(ByteSize::mib(24));
     let models = space.models(&[("sorted.sql", SORT)]).unwrap();
     let planned = space.engine.plan_models(&models, &space.schemas()).await.unwrap();
     let mut running = space.engine.run_model(&planned[0], &space.tables).await.unwrap();
@@ -321,7 +321,7 @@ async fn a_sort_larger_than_memory_spills() {
 
 #[tokio::test]
 async fn too_little_memory_is_told_as_such() {
-    let space = large(ByteSize::mib(2)).await;
+    let space = large(ByteSize::mib(2));
     let models = space.models(&[("sorted.sql", SORT)]).unwrap();
     let planned = space.engine.plan_models(&models, &space.schemas()).await.unwrap();
     let running = space.engine.run_model(&planned[0], &space.tables).await.unwrap();

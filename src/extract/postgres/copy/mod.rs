@@ -2,7 +2,7 @@
 //!
 //! Pass 1 walks the length prefixes of a few hundred rows (a tile) and notes where each cell lies;
 //! pass 2 runs one loop per column over its cells, so that what to do with a value is decided once
-//! per column and tile, and both passes find the bytes in the cache. Rows may lie in CopyData
+//! per column and tile, and both passes find the bytes in the cache. Rows may lie in `CopyData`
 //! messages in any way: a row that a message cuts is carried over to the next.
 //!
 //! The stream (PostgreSQL's documentation of COPY, "Binary Format"): `PGCOPY\n\xff\r\n\0`, `i32`

@@ -26,6 +26,7 @@ const MALFORMED: Problem = Problem::Malformed("a malformed numeric");
 const NEGATIVE: u16 = 0x4000;
 
 /// 10⁰ … 10¹⁸.
+#[allow(clippy::indexing_slicing, reason = "a constant that panics does not compile")]
 const POWERS: [i64; 19] = {
     let mut powers = [1; 19];
     let mut at = 1;

@@ -23,6 +23,7 @@ const BUFFER: usize = 1 << 30;
 const NOT_UTF8: Problem = Problem::Unfit("bytes that are not UTF-8");
 
 /// For each inline length, the bits of a view that hold its bytes.
+#[allow(clippy::indexing_slicing, reason = "a constant that panics does not compile")]
 const MASKS: [u128; INLINE + 1] = {
     let mut masks = [0; INLINE + 1];
     let mut len = 1;

@@ -57,7 +57,7 @@ impl WireConnection {
     }
 }
 
-/// A RowDescription: `i16` number of columns; per column its name, `i32` table, `i16` place in it,
+/// A `RowDescription`: `i16` number of columns; per column its name, `i32` table, `i16` place in it,
 /// `u32` type, `i16` length of the type, `i32` modifier, `i16` format.
 fn row_description(body: &[u8]) -> Result<Vec<Described>, WireError> {
     let broken = || WireError::protocol("a description that ends early");
