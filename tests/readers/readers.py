@@ -167,7 +167,9 @@ def plain(value):
         return value
     if isinstance(value, float):
         return value if math.isfinite(value) else str(value)
-    if isinstance(value, (decimal.Decimal, uuid.UUID, datetime.timedelta)):
+    if isinstance(value, decimal.Decimal):
+        return format(value, "f")
+    if isinstance(value, (uuid.UUID, datetime.timedelta)):
         return str(value)
     if isinstance(value, (datetime.date, datetime.time)):
         return value.isoformat()

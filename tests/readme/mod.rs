@@ -151,3 +151,32 @@ fn its_editor_headers_and_examples_are_read() {
     let outcome = workspace.run(&["plan", "nightly"]).failed_with(1);
     assert!(outcome.stderr.contains("none.db"), "{outcome}");
 }
+
+/// A Markdown table, as the page holds it.
+fn table(head: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> String {
+    let mut lines =
+        vec![format!("| {} |", head.join(" | ")), format!("|{}", "---|".repeat(head.len()))];
+    lines.extend(rows.into_iter().map(|row| format!("| {} |", row.join(" | "))));
+    lines.join("\n")
+}
+
+#[test]
+fn its_type_tables_are_the_code_s() {
+    let postgres = longshore::extract::postgres::mapping::type_table().into_iter().map(|row| {
+        vec![row.postgres.to_owned(), row.arrow, row.delta, row.outcome.to_owned(), row.note]
+    });
+    let sqlite = longshore::extract::sqlite::type_table().into_iter().map(|row| {
+        let declared = row.declared.iter().map(|name| match *name {
+            "" => "none".to_owned(),
+            name => format!("`{name}`"),
+        });
+        vec![declared.collect::<Vec<_>>().join(", "), row.arrow, row.delta, row.note]
+    });
+    let readme = readme();
+    for expected in [
+        table(&["PostgreSQL", "Arrow", "Delta Lake", "values", "to know"], postgres),
+        table(&["declared", "Arrow", "Delta Lake", "to know"], sqlite),
+    ] {
+        assert!(readme.contains(&expected), "the page should hold this table:\n{expected}");
+    }
+}

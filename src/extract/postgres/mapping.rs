@@ -177,7 +177,7 @@ fn base(pg: &PgType) -> Meaning {
         oid::TEXT | oid::VARCHAR | oid::NAME | oid::JSON | oid::XML => {
             Meaning::exact(ColumnType::Text)
         }
-        oid::BPCHAR => Meaning::text("padded with blanks to its length, as PostgreSQL stores it"),
+        oid::BPCHAR => Meaning::text("without its padding, as PostgreSQL casts it to text"),
         oid::CHAR => Meaning::text("bytes that are not ASCII are printed as `\\ooo`"),
         oid::JSONB => Meaning::text("documents are text"),
         oid::BYTEA => Meaning::exact(ColumnType::Binary),

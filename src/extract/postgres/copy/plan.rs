@@ -101,9 +101,9 @@ fn base(pg: &PgType, target: &DataType) -> Option<Plan> {
         oid::NUMERIC if is_text => Some(text::printed(numeric::print)),
         oid::NUMERIC => numeric::numeric(target),
         oid::MONEY => return money(target),
-        oid::TEXT | oid::VARCHAR | oid::BPCHAR | oid::NAME | oid::JSON | oid::XML => {
-            raw_text(target)
-        }
+        oid::TEXT | oid::VARCHAR | oid::NAME | oid::JSON | oid::XML => raw_text(target),
+        oid::BPCHAR if is_text => Some(text::text(Form::Padded)),
+        oid::BPCHAR => raw_text(target),
         oid::CHAR => is_text.then(|| text::text(Form::Byte)),
         oid::JSONB | oid::JSONPATH => is_text.then(|| text::text(Form::Versioned)),
         oid::BYTEA => (*target == DataType::BinaryView).then(text::binary),

@@ -65,6 +65,20 @@ impl Views {
         }
     }
 
+    /// Appends every cell without the blanks at its end.
+    fn append_trimmed(&mut self, cells: Cells<'_>) {
+        self.views.reserve(cells.len());
+        for &at in cells.at {
+            let cell = cells.get(at);
+            let view = cell.map(|cell| {
+                let len = cell.iter().rposition(|byte| *byte != b' ').map_or(0, |last| last + 1);
+                self.view(cell.get(..len).unwrap_or(cell))
+            });
+            self.views.push(view.unwrap_or_default());
+            self.validity.push(u64::from(cell.is_some()), 1);
+        }
+    }
+
     /// Appends what `print` makes of every cell; on a fault, nothing that is kept.
     pub(super) fn append_with(
         &mut self,
@@ -196,6 +210,9 @@ fn inline_view(cells: Cells<'_>, at: u32) -> Option<u128> {
 pub(super) enum Form {
     /// As they are.
     Raw,
+    /// Padded with blanks that mean nothing, `character(n)`: PostgreSQL's own cast to text drops
+    /// them, and so do we.
+    Padded,
     /// After a version byte, which is 1: `jsonb`, `jsonpath`.
     Versioned,
     /// One byte, `"char"`: NUL is the empty text, and what is not ASCII is printed as `\ooo`.
@@ -217,6 +234,7 @@ impl Decode for Text {
         let mark = self.views.mark();
         match self.form {
             Form::Raw => self.views.append_raw(cells),
+            Form::Padded => self.views.append_trimmed(cells),
             Form::Versioned => self.views.append_with(cells, |cell, out| match cell {
                 [1, text @ ..] => {
                     out.extend_from_slice(text);
