@@ -1,6 +1,6 @@
 //! `longshore check`: everything that can be known without moving a row.
 
-use std::{fmt::Write as _, sync::Arc};
+use std::{collections::BTreeSet, fmt::Write as _, sync::Arc};
 
 use super::{
     args::Check,
@@ -32,8 +32,12 @@ pub(crate) async fn check(args: &Check, cli: &mut Invocation) -> Outcome {
         return Ok(());
     }
     let errors = report.connections.iter().filter_map(|check| check.error.as_ref());
+    let mut told = BTreeSet::new();
     for error in errors.chain(report.pipelines.iter().filter_map(|check| check.error.as_ref())) {
-        cli.talk.error(error);
+        // A connection that fails fails every pipeline that needs it; once is enough.
+        if told.insert(error.to_string()) {
+            cli.talk.error(error);
+        }
     }
     // A refusal is not an error in itself; it is why a run would fail.
     let exit = report.first_error().map_or(1, |error| error.kind().policy().exit);

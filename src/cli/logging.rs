@@ -16,9 +16,9 @@ pub(crate) fn start(talk: &Talk, verbose: u8) {
     let (own, others) = match (talk.detail(), verbose) {
         (Detail::Quiet, _) => (LevelFilter::ERROR, LevelFilter::OFF),
         (_, 0) => (LevelFilter::WARN, LevelFilter::OFF),
-        (_, 1) => (LevelFilter::INFO, LevelFilter::WARN),
-        (_, 2) => (LevelFilter::DEBUG, LevelFilter::INFO),
-        _ => (LevelFilter::TRACE, LevelFilter::DEBUG),
+        (_, 1) => (LevelFilter::INFO, LevelFilter::ERROR),
+        (_, 2) => (LevelFilter::DEBUG, LevelFilter::WARN),
+        _ => (LevelFilter::TRACE, LevelFilter::INFO),
     };
     let writer = talk.clone();
     let lines = tracing_subscriber::fmt::layer()

@@ -74,14 +74,10 @@ pub(crate) async fn answer(
     cli: &mut Invocation,
 ) -> Outcome<Written> {
     let engine = run::engine(project, warehouse)?;
-    let rows = engine.query(question.query, tables).await.map_err(|error| {
-        let error = in_file(error, question.file);
-        if tables.is_empty() {
-            error.hint("nothing is published yet: see `longshore run`")
-        } else {
-            error
-        }
-    })?;
+    let rows = engine
+        .query(question.query, tables)
+        .await
+        .map_err(|error| in_file(error, question.file))?;
     let schema = rows.schema().clone();
     match to {
         Some(path) => export::to_file(&schema, rows, question.format, path).await,
