@@ -58,7 +58,11 @@ impl ErrorKind {
     /// The one place that decides what an error means for the process and the scheduler.
     pub fn policy(self) -> Policy {
         let (exit, retry, advice) = match self {
-            Self::Usage => (2, false, Some("see `longshore --help`")),
+            Self::Usage => (
+                2,
+                false,
+                Some("see `longshore --help`; `longshore tables` lists what can be queried"),
+            ),
             Self::Config => (2, false, Some("mend the file, then `longshore check`")),
             Self::Model => (2, false, Some("mend the SQL, then `longshore check`")),
             Self::Unreachable => {

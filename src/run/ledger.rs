@@ -233,7 +233,7 @@ impl Ledger {
     pub async fn runs(&self, limit: u32) -> Result<Vec<RunRecord>> {
         sqlx::query(
             "select runs.*, (select coalesce(sum(rows), 0) from steps where steps.run = runs.run) as rows \
-             from runs order by started_at desc, run desc limit ?",
+             from runs order by started_at desc, runs.rowid desc limit ?",
         )
         .bind(i64::from(limit))
         .fetch_all(&self.pool)
@@ -248,7 +248,7 @@ impl Ledger {
     pub async fn run(&self, run: &str) -> Result<Option<RunDetail>> {
         let row = sqlx::query(
             "select runs.*, (select coalesce(sum(rows), 0) from steps where steps.run = runs.run) as rows \
-             from runs where run = ?1 or run like '%-' || ?1 order by started_at desc limit 1",
+             from runs where run = ?1 or run like '%-' || ?1 order by started_at desc, runs.rowid desc limit 1",
         )
         .bind(run)
         .fetch_optional(&self.pool)
@@ -386,7 +386,9 @@ mod tests {
         let failed = ledger.run(bad.as_str()).await.unwrap().unwrap().record;
         assert_eq!(failed.outcome, RunOutcome::Failed);
         assert_eq!(failed.error.as_deref(), Some("`nightly` was not published: why"));
-        assert_eq!(ledger.runs(10).await.unwrap().len(), 3);
+        // All three began in the same second: the order is the one they began in.
+        let newest = ledger.runs(10).await.unwrap().into_iter().map(|record| record.run);
+        assert_eq!(newest.collect::<Vec<_>>(), [dead, bad, good]);
         assert!(ledger.run("none").await.unwrap().is_none());
     }
 }
