@@ -16,15 +16,18 @@ use tokio::task::JoinSet;
 use super::{
     event::{Event, Observer},
     plan::PlannedSource,
-    report::{StepKind, StepReport},
-    runner::Staged,
+    report::StepKind,
+    staged::{Staged, blocking},
 };
 use crate::{
     error::{Error, ErrorKind, Result},
     extract::{BatchSink, Chunk, MaskingSink, Session, Snapshot, SourcePosition, TableRequest},
     stage::{ChunkWriter, Stage, TableStage},
-    types::{TableFiles, TableName},
+    types::TableName,
 };
+
+/// How the first line of an error of this step begins; a table's name follows.
+pub(super) const STOPPED: &str = "stopped extracting";
 
 /// What one source came to.
 pub(super) struct Extracted {
@@ -71,9 +74,10 @@ async fn work(snapshot: Arc<Box<dyn Snapshot>>, queue: Arc<Queue>) -> Result<()>
         let table = queue.table(&chunk)?;
         table.begin(&*queue.observer);
         let sink = MaskingSink::wrap(&table.request, Box::new(table.sink(queue.observer.clone())));
-        snapshot.read(&chunk, sink).await.map_err(|error| {
-            error.context(format!("stopped extracting `{}`", table.request.into))
-        })?;
+        snapshot
+            .read(&chunk, sink)
+            .await
+            .map_err(|error| error.context(format!("{STOPPED} `{}`", table.request.into)))?;
         table.end_chunk(&queue).await?;
     }
     Ok(())
@@ -209,34 +213,6 @@ impl BatchSink for StageSink {
         }
         self.writer.complete(rows)
     }
-}
-
-impl Staged {
-    pub(super) fn new(
-        table: TableName,
-        kind: StepKind,
-        files: TableFiles,
-        elapsed: std::time::Duration,
-    ) -> Self {
-        let step = StepReport {
-            table,
-            kind,
-            rows: files.rows(),
-            bytes: files.bytes(),
-            files: files.files.len() as u64,
-            elapsed,
-        };
-        Self { files, step }
-    }
-}
-
-/// Runs `work` on a thread that may block.
-pub(super) async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T> + Send + 'static,
-) -> Result<T> {
-    tokio::task::spawn_blocking(work)
-        .await
-        .map_err(|error| Error::internal(format!("a worker broke down: {error}")))?
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {

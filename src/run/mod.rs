@@ -16,6 +16,7 @@ mod plan;
 mod report;
 mod runner;
 mod source;
+mod staged;
 mod summary;
 mod target;
 mod transform;

@@ -10,11 +10,12 @@ use super::{
     audit,
     cancel::Cancel,
     event::{Event, Observer},
-    extract::{Extracted, extract},
+    extract::{Extracted, STOPPED, extract},
     ledger::Ledger,
     lock::RunLock,
     plan::{Plan, PlanOptions, Target},
     report::{AuditReport, RunReport, StepReport},
+    staged::Staged,
     transform::Models,
 };
 use crate::{
@@ -36,12 +37,6 @@ pub enum Ending {
     Publish,
     /// They stay in the stage, where `longshore sql --run` reads them.
     StageOnly,
-}
-
-/// A table of this run, staged whole.
-pub(super) struct Staged {
-    pub(super) files: TableFiles,
-    pub(super) step: StepReport,
 }
 
 /// What to run.
@@ -103,14 +98,12 @@ pub async fn run(
     result
 }
 
-/// Puts what stopped, and what it means for readers, into the first line.
+/// Puts what an error before the publish means for readers into its first line. An extract's error
+/// begins with what it stopped at, and the pipeline's name completes the sentence.
 fn explain(plan: &Plan, error: Error) -> Error {
     let (pipeline, unchanged) = (&plan.pipeline, plan.unchanged());
-    if error.what().contains("the warehouse is") || error.what().contains("was published") {
-        return error;
-    }
-    let what = error.what().to_owned();
-    if what.starts_with("stopped ") {
+    if error.what().starts_with(STOPPED) {
+        let what = error.what().to_owned();
         return error.retitle(format!("`{pipeline}` {what}; {unchanged}"));
     }
     error.context(format!("`{pipeline}` was not published; {unchanged}"))
@@ -148,8 +141,7 @@ impl Work {
             extracts: plan.sources.iter().map(|source| source.extracts.len()).sum(),
             models: plan.models.len(),
         });
-        let carried = self.carry_out(&plan, request.ending, warehouse, cancel).await;
-        carried.map_err(|error| explain(&plan, error))
+        self.carry_out(&plan, request.ending, warehouse, cancel).await
     }
 
     async fn carry_out(
@@ -159,11 +151,12 @@ impl Work {
         warehouse: &Warehouse,
         cancel: &mut Cancel,
     ) -> Result<Option<Generation>> {
-        let staging = self.stage(plan, ending);
-        let (positions, staged) = tokio::select! {
-            staged = staging => staged?,
-            error = cancel.asked() => return Err(error),
+        let staging = self.stage(plan);
+        let staged = tokio::select! {
+            staged = staging => staged,
+            error = cancel.asked() => Err(error),
         };
+        let (positions, staged) = staged.map_err(|error| explain(plan, error))?;
         match ending {
             Ending::StageOnly => Ok(None),
             Ending::Publish => self.publish(plan, warehouse, positions, staged).await.map(Some),
@@ -174,7 +167,6 @@ impl Work {
     async fn stage(
         &mut self,
         plan: &Plan,
-        ending: Ending,
     ) -> Result<(Vec<SourceRecord>, BTreeMap<TableName, TableFiles>)> {
         let state = plan.project.state_dir();
         stage::sweep(&state, KEEP_STAGES)?;
@@ -207,11 +199,6 @@ impl Work {
             self.keep(table, &mut staged).await?;
             stage.record(&staged)?;
             self.audit(plan, &targets, &name, &staged).await?;
-        }
-        let failed: Vec<_> =
-            self.audits.iter().filter(|audit| !audit.passed && audit.blocking).collect();
-        if !failed.is_empty() && ending == Ending::Publish {
-            return Err(audit::not_published(&plan.pipeline, plan.unchanged(), &self.run, &failed));
         }
         Ok((positions, staged))
     }
@@ -255,7 +242,7 @@ impl Work {
         Ok(())
     }
 
-    /// Brings the files to their place and commits them, all or none.
+    /// Brings the files to their place and commits them, all or none, if no blocking audit failed.
     async fn publish(
         &self,
         plan: &Plan,
@@ -263,12 +250,18 @@ impl Work {
         sources: Vec<SourceRecord>,
         mut staged: BTreeMap<TableName, TableFiles>,
     ) -> Result<Generation> {
+        let failed: Vec<_> =
+            self.audits.iter().filter(|audit| !audit.passed && audit.blocking).collect();
+        if !failed.is_empty() {
+            return Err(audit::not_published(&plan.pipeline, plan.unchanged(), &self.run, &failed));
+        }
         let mut changes = Vec::new();
         for target in plan.targets() {
             let Some(files) = staged.remove(&target.table) else {
                 return Err(Error::internal(format!("`{}` was never staged", target.table)));
             };
-            let add = warehouse.place(&target.table, &self.run, files.files).await?;
+            let placed = warehouse.place(&target.table, &self.run, files.files).await;
+            let add = placed.map_err(|error| explain(plan, error))?;
             changes.push(TableChange {
                 table: target.table,
                 schema: target.schema,

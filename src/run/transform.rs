@@ -13,9 +13,8 @@ use tokio::task::JoinSet;
 
 use super::{
     event::{Event, Observer},
-    extract::blocking,
     report::StepKind,
-    runner::Staged,
+    staged::{Staged, blocking},
 };
 use crate::{
     error::{Error, Result},

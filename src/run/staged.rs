@@ -1,0 +1,43 @@
+//! A table of a run once it is staged: what the extract and transform steps hand to the runner.
+
+use std::time::Duration;
+
+use super::report::{StepKind, StepReport};
+use crate::{
+    error::{Error, Result},
+    types::{TableFiles, TableName},
+};
+
+/// A table of this run, staged whole.
+pub(super) struct Staged {
+    pub(super) files: TableFiles,
+    pub(super) step: StepReport,
+}
+
+impl Staged {
+    pub(super) fn new(
+        table: TableName,
+        kind: StepKind,
+        files: TableFiles,
+        elapsed: Duration,
+    ) -> Self {
+        let step = StepReport {
+            table,
+            kind,
+            rows: files.rows(),
+            bytes: files.bytes(),
+            files: files.files.len() as u64,
+            elapsed,
+        };
+        Self { files, step }
+    }
+}
+
+/// Runs `work` on a thread that may block.
+pub(super) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T> + Send + 'static,
+) -> Result<T> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(|error| Error::internal(format!("a worker broke down: {error}")))?
+}
