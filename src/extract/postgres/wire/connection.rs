@@ -139,7 +139,7 @@ impl WireConnection {
     }
 }
 
-/// A DataRow: `i16` number of columns; per column `i32` length (−1 is NULL) and the text.
+/// A `DataRow`: `i16` number of columns; per column `i32` length (−1 is NULL) and the text.
 fn row(body: &[u8]) -> Result<Vec<Option<String>>, WireError> {
     let broken = || WireError::protocol("a row that ends early");
     let (count, mut rest) = body.split_first_chunk::<2>().ok_or_else(broken)?;

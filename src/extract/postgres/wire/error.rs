@@ -93,7 +93,7 @@ impl fmt::Display for ServerError {
 }
 
 impl ServerError {
-    /// Reads the body of an ErrorResponse: per field a letter and a text that ends with NUL.
+    /// Reads the body of an `ErrorResponse`: per field a letter and a text that ends with NUL.
     pub(super) fn parse(mut body: &[u8]) -> Self {
         let mut error = Self {
             sqlstate: "XX000".to_owned(),

@@ -111,7 +111,7 @@ async fn authenticate(
     }
 }
 
-/// After SCRAM only AuthenticationOk may follow.
+/// After SCRAM only `AuthenticationOk` may follow.
 async fn settled(frames: &mut Frames) -> Result<(), WireError> {
     let frame = frames.next().await?;
     if frame.tag == b'R' && *frame.body == [0; 4] {

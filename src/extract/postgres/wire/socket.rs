@@ -60,7 +60,7 @@ pub(super) async fn open(options: &WireOptions) -> Result<Way, WireError> {
 /// still a network.
 fn tune(socket: &TcpStream) {
     let keepalive = socket2::TcpKeepalive::new()
-        .with_time(Duration::from_secs(60))
+        .with_time(Duration::from_mins(1))
         .with_interval(Duration::from_secs(10));
     let _ = socket2::SockRef::from(socket).set_tcp_keepalive(&keepalive);
     let _ = socket.set_nodelay(true);
@@ -92,7 +92,7 @@ async fn negotiate(
                 "`{host}` offers no TLS, and `sslmode={}` asks for it",
                 <&str>::from(options.tls)
             ),
-            "set `ssl = on` on the server, or `sslmode=disable` in the url where the network is trusted",
+            "set `ssl = on` on the server, or `sslmode=disable` in the url of a trusted network",
         )),
         _ => Err(WireError::protocol("an unknown answer to the request for TLS")),
     }

@@ -10,7 +10,7 @@ fn message(tag: u8, body: &[u8]) -> Vec<u8> {
     [&[tag][..], &(body.len() as u32 + 4).to_be_bytes(), body].concat()
 }
 
-/// What a server sends after CopyOutResponse for `payloads`.
+/// What a server sends after `CopyOutResponse` for `payloads`.
 fn copy(payloads: &[&[u8]]) -> Vec<u8> {
     let mut bytes: Vec<u8> = payloads.iter().flat_map(|payload| message(b'd', payload)).collect();
     bytes.extend(message(b'c', b""));
