@@ -185,16 +185,18 @@ fn base(pg: &PgType) -> Meaning {
             .formed("years before 1 and after 9999 are kept, and some readers can't show them")
             .stopping(INFINITIES),
         oid::TIMESTAMP => Meaning::exact(ColumnType::Timestamp)
-            .formed("the wall clock is stored as if it were UTC; `cast: timestamp_ntz` stores it without a zone")
+            .formed(
+                "the wall clock is stored as if it were UTC; \
+                 `cast: timestamp_ntz` stores it without a zone",
+            )
             .stopping(INFINITIES),
         oid::TIMESTAMPTZ => Meaning::exact(ColumnType::Timestamp).stopping(INFINITIES),
         oid::TIME | oid::TIMETZ => Meaning::text("times of day are text"),
-        oid::INTERVAL => Meaning::of(interval_type(), "its months, days and microseconds")
-            .stopping(INFINITIES),
-        oid::UUID => Meaning::text("UUIDs are text"),
-        oid::INET | oid::CIDR | oid::MACADDR | oid::MACADDR8 => {
-            Meaning::text("addresses are text")
+        oid::INTERVAL => {
+            Meaning::of(interval_type(), "its months, days and microseconds").stopping(INFINITIES)
         }
+        oid::UUID => Meaning::text("UUIDs are text"),
+        oid::INET | oid::CIDR | oid::MACADDR | oid::MACADDR8 => Meaning::text("addresses are text"),
         oid::BIT | oid::VARBIT => Meaning::text("bits are text of 0 and 1"),
         oid::JSONPATH => printed(),
         _ => match pg.bare_name() {
@@ -209,7 +211,8 @@ fn base(pg: &PgType) -> Meaning {
 fn numeric(modifier: i32) -> Meaning {
     let unbounded = || {
         Meaning::text(
-            "numbers without a fixed scale are exact text; `cast: decimal(p,s)` makes them numbers",
+            "numbers without a fixed scale are exact text; \
+             `cast: decimal(p,s)` makes them numbers",
         )
     };
     let Some(packed) = modifier.checked_sub(4).filter(|packed| *packed >= 0) else {

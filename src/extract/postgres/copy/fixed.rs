@@ -44,20 +44,24 @@ where
     F: Fn([u8; N]) -> Result<T::Native, Problem> + Send,
 {
     fn append(&mut self, cells: Cells<'_>) -> Result<(), Fault> {
-        let start = self.values.len();
-        self.values.resize(start + cells.len(), T::Native::default());
-        let out = self.values.get_mut(start..).unwrap_or_default();
-        for (group, (out, at)) in out.chunks_mut(64).zip(cells.at.chunks(64)).enumerate() {
-            let mut mask = 0;
-            for (bit, (out, &at)) in out.iter_mut().zip(at).enumerate() {
-                match cells.fixed::<N>(at).and_then(|cell| cell.map(&self.decode).transpose()) {
-                    Ok(Some(value)) => {
-                        *out = value;
-                        mask |= 1 << bit;
+        self.values.reserve(cells.len());
+        for (group, at) in cells.at.chunks(64).enumerate() {
+            let (mut mask, mut bit, mut fault) = (0_u64, 1_u64, None);
+            self.values.extend(at.iter().map(|&at| {
+                let value = match cells.fixed::<N>(at).and_then(|c| c.map(&self.decode).transpose())
+                {
+                    Ok(value) => value,
+                    Err(problem) => {
+                        fault.get_or_insert((bit, problem));
+                        None
                     }
-                    Ok(None) => {}
-                    Err(problem) => return Err(problem.in_row(group * 64 + bit)),
-                }
+                };
+                mask |= if value.is_some() { bit } else { 0 };
+                bit = bit.rotate_left(1);
+                value.unwrap_or_default()
+            }));
+            if let Some((bit, problem)) = fault {
+                return Err(problem.in_row(group * 64 + bit.trailing_zeros() as usize));
             }
             self.validity.push(mask, at.len());
         }

@@ -309,13 +309,12 @@ impl Decode for Range {
     fn append(&mut self, cells: Cells<'_>) -> Result<(), Fault> {
         for (row, &at) in cells.at.iter().enumerate() {
             let cell = cells.get(at);
-            let flags = match cell {
-                Some(cell) => self.find(cell, at + 4).map_err(|p| p.in_row(row))?,
-                None => {
-                    self.lower.at.push(ABSENT);
-                    self.upper.at.push(ABSENT);
-                    0
-                }
+            let flags = if let Some(cell) = cell {
+                self.find(cell, at + 4).map_err(|problem| problem.in_row(row))?
+            } else {
+                self.lower.at.push(ABSENT);
+                self.upper.at.push(ABSENT);
+                0
             };
             let flag = |flag: u8| u64::from(flags & flag != 0);
             self.lower_inclusive.push(flag(Self::LOWER_INCLUSIVE), 1);

@@ -26,7 +26,7 @@ const MALFORMED: Problem = Problem::Malformed("a malformed numeric");
 const NEGATIVE: u16 = 0x4000;
 
 /// 10⁰ … 10¹⁸.
-#[allow(clippy::indexing_slicing, reason = "a constant that panics does not compile")]
+#[allow(clippy::indexing_slicing, reason = "the compiler itself runs this")]
 const POWERS: [i64; 19] = {
     let mut powers = [1; 19];
     let mut at = 1;
@@ -66,7 +66,7 @@ fn parts(cell: &[u8]) -> Result<Parts<'_>, Problem> {
 #[derive(Clone, Copy)]
 struct Scale {
     /// Digits after the point.
-    scale: i32,
+    digits: i32,
     /// How many base-10000 digits after the point are kept whole.
     whole: i32,
     /// How many decimal digits of the next one are kept, 0 to 3, and the power of ten of both
@@ -82,7 +82,7 @@ impl Scale {
         let digits = u32::try_from(scale).ok()?;
         let kept = digits % 4;
         Some(Self {
-            scale: digits as i32,
+            digits: digits as i32,
             whole: (digits / 4) as i32,
             kept: 10_i64.pow(kept),
             cut: 10_i64.pow(4 - kept),
@@ -100,7 +100,7 @@ impl Scale {
         let weight = i32::from(parts.weight);
         // What lies above the point has at most 4 × (weight + 1) digits: 18 of them in all can't
         // overflow, so the usual value needs no checked arithmetic.
-        let magnitude = if (weight + 1) * 4 + self.scale <= 18 {
+        let magnitude = if (weight + 1) * 4 + self.digits <= 18 {
             i128::from(self.narrow(parts.digits, weight)?)
         } else {
             self.wide(parts.digits, weight)?
@@ -128,7 +128,7 @@ impl Scale {
             exponent -= 1;
         }
         // The digits that were not sent are zeros.
-        let zeros = (exponent + 1) * 4 + self.scale;
+        let zeros = (exponent + 1) * 4 + self.digits;
         match usize::try_from(zeros).ok().and_then(|zeros| POWERS.get(zeros)) {
             Some(power) => Ok(value * power),
             None => Ok(value),
@@ -168,7 +168,7 @@ impl Scale {
             }
             exponent -= 1;
         }
-        let zeros = (exponent + 1) * 4 + self.scale;
+        let zeros = (exponent + 1) * 4 + self.digits;
         match u32::try_from(zeros) {
             Ok(zeros) if value != 0 => 10_i128
                 .checked_pow(zeros)
@@ -237,18 +237,24 @@ where
     F: Fn(i128) -> Result<T::Native, Problem> + Send,
 {
     fn append(&mut self, cells: Cells<'_>) -> Result<(), Fault> {
-        let start = self.values.len();
-        self.values.resize(start + cells.len(), T::Native::default());
-        let out = self.values.get_mut(start..).unwrap_or_default();
-        for (group, (out, at)) in out.chunks_mut(64).zip(cells.at.chunks(64)).enumerate() {
-            let mut mask = 0;
-            for (bit, (out, &at)) in out.iter_mut().zip(at).enumerate() {
-                let Some(cell) = cells.get(at) else { continue };
-                match self.scale.decode(cell).and_then(&self.convert) {
-                    Ok(value) => *out = value,
-                    Err(problem) => return Err(problem.in_row(group * 64 + bit)),
-                }
-                mask |= 1 << bit;
+        let scale = self.scale;
+        self.values.reserve(cells.len());
+        for (group, at) in cells.at.chunks(64).enumerate() {
+            let (mut mask, mut bit, mut fault) = (0_u64, 1_u64, None);
+            self.values.extend(at.iter().map(|&at| {
+                let value = cells.get(at).and_then(|cell| {
+                    scale
+                        .decode(cell)
+                        .and_then(&self.convert)
+                        .map_err(|problem| fault.get_or_insert((bit, problem)).1)
+                        .ok()
+                });
+                mask |= if value.is_some() { bit } else { 0 };
+                bit = bit.rotate_left(1);
+                value.unwrap_or_default()
+            }));
+            if let Some((bit, problem)) = fault {
+                return Err(problem.in_row(group * 64 + bit.trailing_zeros() as usize));
             }
             self.validity.push(mask, at.len());
         }
@@ -275,9 +281,14 @@ pub(super) fn print(cell: &[u8], out: &mut Vec<u8>) -> Result<(), Problem> {
     match parts.sign {
         0 => {}
         NEGATIVE => out.push(b'-'),
-        0xC000 => return spelled(out, b"NaN"),
-        0xD000 => return spelled(out, b"Infinity"),
-        0xF000 => return spelled(out, b"-Infinity"),
+        0xC000 | 0xD000 | 0xF000 => {
+            out.extend_from_slice(match parts.sign {
+                0xC000 => b"NaN",
+                0xD000 => b"Infinity",
+                _ => b"-Infinity",
+            });
+            return Ok(());
+        }
         _ => return Err(MALFORMED),
     }
     let digit = |exponent: i32| -> Result<u16, Problem> {
@@ -290,7 +301,9 @@ pub(super) fn print(cell: &[u8], out: &mut Vec<u8>) -> Result<(), Problem> {
     if parts.weight < 0 {
         out.push(b'0');
     } else {
-        out.extend_from_slice(digit(parts.weight.into())?.to_string().as_bytes());
+        let first = four_digits(digit(parts.weight.into())?);
+        let zeros = first.iter().take_while(|digit| **digit == b'0').count().min(3);
+        out.extend_from_slice(first.get(zeros..).unwrap_or_default());
         for exponent in (0..i32::from(parts.weight)).rev() {
             out.extend_from_slice(&four_digits(digit(exponent)?));
         }
@@ -304,11 +317,6 @@ pub(super) fn print(cell: &[u8], out: &mut Vec<u8>) -> Result<(), Problem> {
         }
         out.truncate(end);
     }
-    Ok(())
-}
-
-fn spelled(out: &mut Vec<u8>, word: &[u8]) -> Result<(), Problem> {
-    out.extend_from_slice(word);
     Ok(())
 }
 

@@ -106,6 +106,9 @@ impl CopyOut {
     /// Waits until a block is full, so that blocks are few and large. A message of any length
     /// comes whole; memory follows what arrives, not what a length announces.
     ///
+    /// Cheapest on a current-thread runtime of the thread that decodes: the server sends in small
+    /// pieces, and where another thread waits for the socket, each piece wakes two.
+    ///
     /// Not cancel-safe: when the future is dropped before it is done, every later call fails.
     pub async fn next_block(&mut self, recycled: Block) -> Result<Option<Block>, WireError> {
         match self.progress {

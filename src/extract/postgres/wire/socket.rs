@@ -92,7 +92,7 @@ async fn negotiate(
                 "`{host}` offers no TLS, and `sslmode={}` asks for it",
                 <&str>::from(options.tls)
             ),
-            "set `ssl = on` on the server, or `sslmode=disable` in the url where the network is trusted",
+            "set `ssl = on` on the server, or `sslmode=disable` in the url of a trusted network",
         )),
         _ => Err(WireError::protocol("an unknown answer to the request for TLS")),
     }

@@ -60,7 +60,13 @@ fn refusal(error: &TlsError, host: &str) -> WireError {
         }
         _ => "check the server's `ssl_min_protocol_version`: TLS 1.2 and 1.3 are spoken here",
     };
-    WireError::setup(format!("no trusted TLS connection to `{host}`: {error}"), remedy)
+    let what = match error {
+        TlsError::InvalidCertificate(CertificateError::Other(_)) => {
+            "its certificate is self-made, or is an authority's own".to_owned()
+        }
+        error => error.to_string(),
+    };
+    WireError::setup(format!("no trusted TLS connection to `{host}`: {what}"), remedy)
 }
 
 async fn client_config(options: &WireOptions) -> Result<ClientConfig, WireError> {

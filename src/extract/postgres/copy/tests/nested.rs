@@ -28,7 +28,9 @@ fn ints(numbers: &[i32]) -> Vec<u8> {
 
 fn array(element: u32, bounds: &[(i32, i32)], elements: &[Option<&[u8]>]) -> Vec<u8> {
     let mut bytes = ints(&[bounds.len() as i32, 1, element as i32]);
-    bounds.iter().for_each(|(size, lower)| bytes.extend(ints(&[*size, *lower])));
+    for (size, lower) in bounds {
+        bytes.extend(ints(&[*size, *lower]));
+    }
     bytes.extend(prefixed(elements));
     bytes
 }
@@ -92,7 +94,9 @@ fn ranges_are_structs_of_bounds() {
     let pg = of(PgKind::Range(Box::new(int4())));
     let range = |flags: u8, bounds: &[i32]| {
         let mut cell = vec![flags];
-        bounds.iter().for_each(|b| cell.extend(prefixed(&[Some(&b.to_be_bytes())])));
+        for b in bounds {
+            cell.extend(prefixed(&[Some(&b.to_be_bytes())]));
+        }
         cell
     };
     let show = |cell: &[u8]| shown(&pg, None, cell).unwrap();

@@ -23,7 +23,9 @@ fn numeric(weight: i16, sign: u16, display_scale: u16, digits: &[i16]) -> Vec<u8
     bytes.extend(weight.to_be_bytes());
     bytes.extend(sign.to_be_bytes());
     bytes.extend(display_scale.to_be_bytes());
-    digits.iter().for_each(|digit| bytes.extend(digit.to_be_bytes()));
+    for digit in digits {
+        bytes.extend(digit.to_be_bytes());
+    }
     bytes
 }
 
