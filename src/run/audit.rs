@@ -20,9 +20,6 @@ pub(super) async fn run(
     target: &Target,
     tables: &BTreeMap<TableName, TableFiles>,
 ) -> Result<Vec<AuditReport>> {
-    if target.audits.is_empty() {
-        return Ok(Vec::new());
-    }
     let of = plan.audit_target(target);
     let outcomes = plan.engine.run_audits(&of, &target.audits, tables).await?;
     Ok(outcomes.into_iter().map(|outcome| report(&target.table, outcome)).collect())

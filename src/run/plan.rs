@@ -9,7 +9,7 @@ use arrow::datatypes::SchemaRef;
 
 use super::{source, target};
 use crate::{
-    config::{Audit, Mode, Pipeline, Project},
+    config::{Audit, Mode, NamePattern, Pipeline, Project},
     error::{Error, ErrorKind, Result, did_you_mean},
     extract::{Preflight, Source, TableRequest},
     transform::{AuditTarget, Engine, EngineOptions, PlannedModel, load_models},
@@ -278,7 +278,7 @@ fn select(
         .chain(models.iter().map(|planned| planned.model.table.to_string()))
         .collect();
     for pattern in wanted {
-        if !names.iter().any(|name| selects(pattern, name)) {
+        if !names.iter().any(|name| NamePattern::from(pattern.as_str()).matches(name)) {
             let error = Error::new(
                 ErrorKind::Usage,
                 format!(
@@ -291,25 +291,13 @@ fn select(
             });
         }
     }
-    let chosen =
-        |table: &TableName| wanted.iter().any(|pattern| selects(pattern, &table.to_string()));
+    let chosen = |table: &TableName| {
+        wanted.iter().any(|pattern| NamePattern::from(pattern.as_str()).matches(&table.to_string()))
+    };
     for source in sources.iter_mut() {
         source.extracts.retain(|extract| chosen(&extract.request.into));
     }
     sources.retain(|source| !source.extracts.is_empty());
     models.retain(|planned| chosen(&planned.model.table));
     Ok(())
-}
-
-/// Whether `pattern`, in which `*` stands for any run of characters, is `name`.
-fn selects(pattern: &str, name: &str) -> bool {
-    match pattern.split_once('*') {
-        None => pattern == name,
-        Some((head, rest)) => name.strip_prefix(head).is_some_and(|tail| {
-            tail.char_indices()
-                .map(|(at, _)| at)
-                .chain([tail.len()])
-                .any(|at| tail.get(at..).is_some_and(|tail| selects(rest, tail)))
-        }),
-    }
 }

@@ -232,7 +232,10 @@ impl Work {
         table: &TableName,
         staged: &BTreeMap<TableName, TableFiles>,
     ) -> Result<()> {
-        let Some(target) = targets.get(table) else { return Ok(()) };
+        // What readers would see is put together only where somebody looks at it.
+        let Some(target) = targets.get(table).filter(|target| !target.audits.is_empty()) else {
+            return Ok(());
+        };
         let readable = readable(plan, targets, staged);
         for report in audit::run(plan, target, &readable).await? {
             self.ledger.audit(&self.run, &report).await?;
