@@ -124,10 +124,14 @@ pub(crate) struct Init {
 #[command(after_help = "\
 Examples:
   longshore check
+  longshore check nightly --values
   longshore check nightly --json")]
 pub(crate) struct Check {
     /// The pipeline to check [default: all of them]
     pub(crate) pipeline: Option<String>,
+    /// Read every row as a run would, keep none, and see that all values can be kept
+    #[arg(long)]
+    pub(crate) values: bool,
     /// Print JSON instead of text
     #[arg(long)]
     pub(crate) json: bool,

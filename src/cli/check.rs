@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     error::Error,
-    run::{self, CheckReport, ConnectionCheck, PipelineCheck},
+    run::{self, CheckDepth, CheckReport, ConnectionCheck, PipelineCheck},
 };
 
 /// Checks one pipeline or all, and fails when one could not run now.
@@ -20,7 +20,8 @@ pub(crate) async fn check(args: &Check, cli: &mut Invocation) -> Outcome {
         Some(name) => vec![project.pipeline(name)?],
         None => project.pipelines()?,
     };
-    let checking = async { Ok::<_, Error>(run::check(project.clone(), &pipelines).await) };
+    let depth = if args.values { CheckDepth::Values } else { CheckDepth::Schemas };
+    let checking = async { Ok::<_, Error>(run::check(project.clone(), &pipelines, depth).await) };
     let report = cli.interrupts.or_stop(Box::pin(checking)).await?;
     if args.json {
         cli.output.json(&report)?;

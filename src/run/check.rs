@@ -2,17 +2,20 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
+use arrow::record_batch::RecordBatch;
+use futures::{StreamExt, TryStreamExt, stream};
 use serde::Serialize;
 
 use super::{
-    plan::{Plan, PlanOptions},
+    plan::{Plan, PlanOptions, PlannedSource},
     source,
     summary::PlanSummary,
 };
 use crate::{
     config::{Pipeline, Project},
     error::{Error, Result},
-    extract::Preflight,
+    extract::{BatchSink, Chunk, Preflight, Session, TableRequest},
+    types::Budget,
 };
 
 /// What a check found.
@@ -73,9 +76,22 @@ impl CheckReport {
     }
 }
 
+/// How much of the sources a check looks at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CheckDepth {
+    /// The catalogs.
+    Schemas,
+    /// Every row as well: all is read and thrown away, to see that it can be kept.
+    Values,
+}
+
 /// Checks `pipelines` of `project` and the connections they use. Problems are in the report, so
 /// that one wrong pipeline does not hide another.
-pub async fn check(project: Arc<Project>, pipelines: &[Pipeline]) -> CheckReport {
+pub async fn check(
+    project: Arc<Project>,
+    pipelines: &[Pipeline],
+    depth: CheckDepth,
+) -> CheckReport {
     let used: BTreeSet<&str> = pipelines
         .iter()
         .flat_map(|pipeline| pipeline.extract.iter().map(|group| group.from.as_str()))
@@ -91,11 +107,56 @@ pub async fn check(project: Arc<Project>, pipelines: &[Pipeline]) -> CheckReport
     }
     let mut checked = Vec::new();
     for pipeline in pipelines {
-        let plan = Plan::make(project.clone(), pipeline, &PlanOptions::default()).await;
-        let (plan, error) = split(plan.map(|plan| plan.summary()));
+        let (plan, error) = split(check_pipeline(project.clone(), pipeline, depth).await);
         checked.push(PipelineCheck { name: pipeline.name.to_string(), plan, error });
     }
     CheckReport { connections, pipelines: checked }
+}
+
+async fn check_pipeline(
+    project: Arc<Project>,
+    pipeline: &Pipeline,
+    depth: CheckDepth,
+) -> Result<PlanSummary> {
+    let plan = Plan::make(project, pipeline, &PlanOptions::default()).await?;
+    if depth == CheckDepth::Values {
+        for planned in &plan.sources {
+            read_through(&plan, planned).await?;
+        }
+    }
+    Ok(plan.summary())
+}
+
+/// Reads all that `planned` asks for, as a run would, and keeps nothing.
+async fn read_through(plan: &Plan, planned: &PlannedSource) -> Result<()> {
+    let session = Session {
+        label: format!("longshore/{}/check", plan.pipeline),
+        budget: Budget::new(plan.memory()),
+    };
+    let requests: Vec<TableRequest> =
+        planned.extracts.iter().map(|extract| extract.request.clone()).collect();
+    let snapshot = planned.source.open(&requests, &session).await?;
+    let chunks: Vec<Chunk> =
+        (0..requests.len()).flat_map(|table| snapshot.chunks(table).to_vec()).collect();
+    stream::iter(&chunks)
+        .map(|chunk| snapshot.read(chunk, Box::new(Nowhere)))
+        .buffer_unordered(snapshot.parallelism().max(1))
+        .try_collect::<()>()
+        .await?;
+    snapshot.close().await
+}
+
+/// Where rows go that are only looked at.
+struct Nowhere;
+
+impl BatchSink for Nowhere {
+    fn push(&mut self, _batch: RecordBatch) -> Result<()> {
+        Ok(())
+    }
+
+    fn complete(self: Box<Self>, _rows: u64) -> Result<()> {
+        Ok(())
+    }
 }
 
 fn split<T>(result: Result<T>) -> (Option<T>, Option<Error>) {

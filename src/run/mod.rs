@@ -22,7 +22,7 @@ mod target;
 mod transform;
 
 pub use cancel::{Cancel, CancelHandle, cancellation};
-pub use check::{CheckReport, ConnectionCheck, PipelineCheck, check};
+pub use check::{CheckDepth, CheckReport, ConnectionCheck, PipelineCheck, check};
 pub use event::{Event, Observer, Silent};
 pub use ledger::{Ledger, RunDetail, RunOutcome, RunRecord};
 pub use lock::RunLock;

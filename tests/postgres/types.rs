@@ -162,6 +162,10 @@ const REFUSED: &[(&str, &str, &str)] = &[
     ("tstz_inf", "amount timestamptz", "'-infinity'"),
     ("matrix", "amount integer[]", "'{{1,2},{3,4}}'"),
     ("bounds", "amount integer[]", "'[5:6]={1,2}'"),
+    ("dates", "amount date[]", "'{2024-01-01,infinity}'"),
+    ("period", "amount daterange", "'[2024-01-01,infinity]'"),
+    ("periods", "amount datemultirange", "'{[2024-01-01,infinity]}'"),
+    ("latest", "amount timestamptz", "'294270-01-01'"),
 ];
 
 #[tokio::test(flavor = "multi_thread")]
@@ -173,8 +177,10 @@ async fn what_does_not_fit_stops_the_run_by_name_and_has_a_way_out() {
         let outcome = workspace.run(&["run", "load"]).failed_with(1);
         let said = &outcome.stderr;
         assert!(said.contains("amount"), "the column is named: {said}");
+        assert!(said.contains("nothing was extracted"), "no row was read: {said}");
         assert!(said.contains("the warehouse is still empty"), "{said}");
         assert!(said.contains("cast: {amount: text}"), "the way out is named: {said}");
+        assert!(workspace.files(".longshore/stage").is_empty(), "nothing is staged");
         assert!(workspace.files("warehouse/shop").is_empty(), "nothing is left");
         // `check` told of it before.
         let checked = workspace.run(&["check", "load", "--json"]).succeeded();
@@ -191,6 +197,42 @@ async fn what_does_not_fit_stops_the_run_by_name_and_has_a_way_out() {
             database.standby_text(&format!("select amount::text from {table} where id = 2")).await;
         assert_eq!(found["amount"], text, "{table}");
     }
+}
+
+/// The statistics of a large table tell of values that don't fit; where they don't, reading does.
+#[tokio::test(flavor = "multi_thread")]
+async fn large_tables_are_looked_at_where_their_statistics_raise_a_suspicion() {
+    let database = cluster().database("suspects").await;
+    database
+        .load(
+            "create table known (day date, filler text) with (autovacuum_enabled = off);
+             insert into known select case when i % 100 = 0 then 'infinity' else date '2024-01-01' + i % 300 end,
+                 repeat('x', 100) from generate_series(1, 80000) i;
+             create table unknown (like known) with (autovacuum_enabled = off);
+             insert into unknown select * from known;
+             create table mended (like known) with (autovacuum_enabled = off);
+             insert into mended select * from known;
+             analyze known, mended;
+             update mended set day = '2024-01-01' where day = 'infinity';
+             create view seen as select day from known limit 200;",
+        )
+        .await;
+    let load = |table: &str| project(&database, &format!("      - public.{table}\n"));
+    let said = load("known").run(&["run", "load"]).failed_with(1).stderr;
+    assert!(said.contains("nothing was extracted"), "{said}");
+    for table in ["unknown", "seen"] {
+        let workspace = load(table);
+        let said = workspace.run(&["run", "load"]).failed_with(1).stderr;
+        assert!(said.contains("`day` holds infinity"), "{said}");
+        // Whoever wants to be certain beforehand can be.
+        workspace.run(&["check"]).succeeded();
+        let said = workspace.run(&["check", "--values"]).failed_with(1).stderr;
+        assert!(said.contains("`day` holds infinity"), "{said}");
+    }
+    // Statistics that are out of date stop nothing.
+    let workspace = load("mended");
+    workspace.run(&["check", "--values"]).succeeded();
+    workspace.run(&["run", "load"]).succeeded();
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -110,14 +110,16 @@ fn every_verb_has_a_help_text_of_one_shape() {
       [PIPELINE]  The pipeline to check [default: all of them]
 
     Options:
-          --json  Print JSON instead of text
-      -h, --help  Print help
+          --values  Read every row as a run would, keep none, and see that all values can be kept
+          --json    Print JSON instead of text
+      -h, --help    Print help
 
     Global options:
       (…)
 
     Examples:
       longshore check
+      longshore check nightly --values
       longshore check nightly --json
 
     Show what a run would read, compute and publish; nothing moves

@@ -117,6 +117,13 @@ pub fn select_expression(column: &str, pg: &PgType, target: &DataType) -> String
     plan(pg, target).map_or(Via::Itself, |plan| plan.via).expression(column)
 }
 
+/// Which values of type `pg` stop a run that reads them as `target`, where that is what the type
+/// becomes by itself.
+pub(super) fn stopping_values(pg: &PgType, target: &DataType) -> Option<String> {
+    let meaning = meaning(pg);
+    meaning.stops.filter(|_| meaning.data_type == *target)
+}
+
 /// `data_type` in the words that `cast:` takes, where there are such words.
 pub(super) fn spelled(data_type: &DataType) -> String {
     let to = match data_type {

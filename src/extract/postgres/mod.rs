@@ -16,6 +16,7 @@ mod open;
 pub mod pg_type;
 mod preflight;
 mod privileges;
+mod probe;
 mod replay;
 mod rows;
 mod session;

@@ -7,7 +7,8 @@
 //! 3. The snapshot, exported for the workers.
 //! 4. Each statement that will run is taken apart and planned, which also locks what views and
 //!    queries read. What was rewritten between 3 and 4 is told by its file: then all starts anew.
-//! 5. Only now sizes, and from them the chunks.
+//! 5. Only now sizes, and from them the chunks. Values that would stop the read are looked for
+//!    (`probe`), so that they do before any row moves where that is cheap.
 
 use std::collections::HashMap;
 
@@ -15,6 +16,7 @@ use super::{
     catalog::user_sql,
     chunks::{self, Heap},
     pg_type::PgType,
+    probe::{self, Candidate},
     rows::{Row, query, query_one},
     session::{Purpose, Sessions},
     snapshot::PostgresSnapshot,
@@ -114,6 +116,19 @@ async fn begin(
         return Ok(None);
     }
     let heaps = heaps(&mut connection, &relations, server.version).await.map_err(told)?;
+    let sized = |relation: &Option<Relation>| {
+        let heaps = heaps.get(&relation.as_ref()?.oid)?.as_ref()?;
+        Some(heaps.iter().map(|heap| heap.all_bytes).sum())
+    };
+    let candidates: Vec<_> = plans
+        .iter()
+        .zip(&relations)
+        .map(|(plan, relation)| Candidate { plan, bytes: sized(relation) })
+        .collect();
+    let unfit = probe::unfit(&mut connection, &candidates).await.map_err(told)?;
+    if let Some(unfit) = unfit {
+        return Err(unfit);
+    }
     let terms = chunks::Terms {
         version: server.version,
         block_bytes: server.block_bytes,
