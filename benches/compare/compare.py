@@ -58,6 +58,10 @@ extract:
 
 def main():
     arguments = parse()
+    if arguments.save_stream:
+        with Servers(arguments.scale) as url:
+            save_stream(url, arguments.table, arguments.save_stream)
+        return
     program = build_longshore() if "longshore" in arguments.only else None
     with Servers(arguments.scale) as url:
         rows = int(raw.query_one(url, f"SELECT count(*) FROM {arguments.table}"))
@@ -70,6 +74,9 @@ def parse():
     parser.add_argument("--table", default="lineitem", choices=KEYS)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--only", default=",".join(CONTENDERS), help="names, with commas")
+    parser.add_argument(
+        "--save-stream", metavar="FILE", type=Path, help="save the table's COPY stream, then stop"
+    )
     arguments = parser.parse_args()
     arguments.only = arguments.only.split(",")
     for name in arguments.only:
@@ -85,6 +92,12 @@ def build_longshore():
         print("skipped longshore: the release program does not build", flush=True)
         return None
     return Path(os.environ["CARGO_TARGET_DIR"]) / "release" / "longshore"
+
+
+def save_stream(url, table, file):
+    """What the standby sends for the table, for benches/replay."""
+    command = ["cargo", "bench", "--quiet", "--locked", "--profile", "dev", "--bench", "replay"]
+    subprocess.run([*command, "--", "save", url, table, file.absolute()], check=True)
 
 
 class Servers:
