@@ -1,13 +1,16 @@
 //! How fast a COPY stream is decoded: rows like those of TPC-H's `lineitem`, and columns of one type
 //! each, so that a change shows where it acts.
 //!
-//! `cargo bench --bench decode`; throughput counts the bytes of the stream.
+//! `cargo bench --bench decode [-- FILTER]`; throughput counts rows, and the bytes of the stream.
 
 #![allow(
     clippy::indexing_slicing,
     clippy::expect_used,
     reason = "a benchmark that meets its own mistake stops"
 )]
+
+mod cells;
+mod dice;
 
 use std::{hint::black_box, sync::Arc};
 
@@ -20,128 +23,31 @@ use longshore::extract::postgres::{
     wire::Block,
 };
 
+use cells::Make;
+use dice::Dice;
+
 const ROWS: u64 = 100_000;
 
-/// Numbers that look random and are the same each time.
-struct Dice(u64);
+/// Rows of long values.
+const FEW_ROWS: u64 = 2_000;
 
-impl Dice {
-    fn roll(&mut self, sides: u64) -> u64 {
-        self.0 =
-            self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (self.0 >> 33) % sides
-    }
-}
-
-type Make = fn(u64, &mut Dice, &mut Vec<u8>);
-
-fn int4(row: u64, _: &mut Dice, out: &mut Vec<u8>) {
-    out.extend((row as i32).to_be_bytes());
-}
-
-fn int8(row: u64, _: &mut Dice, out: &mut Vec<u8>) {
-    out.extend((row as i64).to_be_bytes());
-}
-
-fn date(_: u64, dice: &mut Dice, out: &mut Vec<u8>) {
-    out.extend((dice.roll(2_500) as i32).to_be_bytes());
-}
-
-fn timestamp(_: u64, dice: &mut Dice, out: &mut Vec<u8>) {
-    out.extend((dice.roll(1 << 31) as i64 * 1_000).to_be_bytes());
-}
-
-/// A numeric with two digits after the point.
-fn cents(value: u64, out: &mut Vec<u8>) {
-    let mut digits = vec![value / 1_000_000 % 10_000, value / 100 % 10_000, value % 100 * 100];
-    let mut weight = 1_i16;
-    while digits.first() == Some(&0) {
-        digits.remove(0);
-        weight -= 1;
-    }
-    while digits.last() == Some(&0) {
-        digits.pop();
-    }
-    out.extend((digits.len() as i16).to_be_bytes());
-    out.extend(weight.to_be_bytes());
-    out.extend([0, 0, 0, 2]);
-    for digit in digits {
-        out.extend((digit as i16).to_be_bytes());
-    }
-}
-
-fn price(_: u64, dice: &mut Dice, out: &mut Vec<u8>) {
-    cents(90_000 + dice.roll(10_400_000), out);
-}
-
-fn percent(_: u64, dice: &mut Dice, out: &mut Vec<u8>) {
-    cents(dice.roll(11), out);
-}
-
-fn quantity(_: u64, dice: &mut Dice, out: &mut Vec<u8>) {
-    cents((1 + dice.roll(50)) * 100, out);
-}
-
-fn flag(_: u64, dice: &mut Dice, out: &mut Vec<u8>) {
-    out.push(b"NRA"[dice.roll(3) as usize]);
-}
-
-fn mode(_: u64, dice: &mut Dice, out: &mut Vec<u8>) {
-    out.extend([b"AIR       ", b"TRUCK     ", b"RAIL      "][dice.roll(3) as usize]);
-}
-
-fn instruction(_: u64, dice: &mut Dice, out: &mut Vec<u8>) {
-    out.extend([b"DELIVER IN PERSON        ", b"TAKE BACK RETURN         "][dice.roll(2) as usize]);
-}
-
-fn comment(_: u64, dice: &mut Dice, out: &mut Vec<u8>) {
-    let text = b"carefully final deposits detect slyly against the bold theodolites";
-    out.extend(&text[..10 + dice.roll(34) as usize]);
-}
-
-fn greek(_: u64, dice: &mut Dice, out: &mut Vec<u8>) {
-    let text = "μῆνιν ἄειδε θεὰ Πηληϊάδεω Ἀχιλῆος οὐλομένην";
-    out.extend(text.chars().take(5 + dice.roll(30) as usize).collect::<String>().bytes());
-}
-
-fn uuid(_: u64, dice: &mut Dice, out: &mut Vec<u8>) {
-    (0..2).for_each(|_| out.extend(dice.roll(u64::MAX).to_be_bytes()));
-}
-
-fn array(row: u64, dice: &mut Dice, out: &mut Vec<u8>) {
-    let size = dice.roll(6) as i32;
-    let head = [i32::from(size > 0), 0, oid::INT4 as i32];
-    for int in head {
-        out.extend(int.to_be_bytes());
-    }
-    if size > 0 {
-        out.extend(size.to_be_bytes());
-        out.extend(1_i32.to_be_bytes());
-    }
-    (0..size)
-        .for_each(|_| out.extend([4_i32, row as i32].iter().flat_map(|int| int.to_be_bytes())));
-}
-
-/// A stream of `columns`, as the server sends it: a message a row.
-fn blocks(columns: &[(PgType, Make)], nulls: u64) -> (Vec<Block>, u64) {
-    let mut dice = Dice(42);
+/// A stream of `case`, as the server sends it: a message a row.
+fn blocks(case: &Case) -> (Vec<Block>, u64) {
+    let Case { columns, nulls, rows, .. } = case;
+    let mut dice = Dice::new(42);
     let mut messages = Vec::new();
-    for row in 0..ROWS {
+    for row in 0..*rows {
         let mut message = Vec::new();
         if row == 0 {
             message.extend(b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0");
         }
         message.extend((columns.len() as i16).to_be_bytes());
         for (_, make) in columns {
-            if nulls > 0 && dice.roll(nulls) == 0 {
+            if *nulls > 0 && dice.roll(*nulls) == 0 {
                 message.extend((-1_i32).to_be_bytes());
-                continue;
+            } else {
+                cells::cell(row, &mut dice, *make, &mut message);
             }
-            let at = message.len();
-            message.extend([0; 4]);
-            make(row, &mut dice, &mut message);
-            let len = (message.len() - at - 4) as i32;
-            message[at..at + 4].copy_from_slice(&len.to_be_bytes());
         }
         messages.push(message);
     }
@@ -172,54 +78,134 @@ fn decode(columns: &[(PgType, Make)], blocks: &[Block]) -> u64 {
     decoder.finish().expect("a whole stream").1
 }
 
-/// Columns of one stream, and how many cells there are to a NULL; 0 is none.
-type Case = (&'static str, Vec<(PgType, Make)>, u64);
+/// One stream.
+struct Case {
+    name: &'static str,
+    columns: Vec<(PgType, Make)>,
+    /// How many cells there are to a NULL; 0 is none.
+    nulls: u64,
+    rows: u64,
+}
 
-fn cases() -> Vec<Case> {
-    let base = |number| PgType::base(number, "t");
-    let decimal = || PgType::new(oid::NUMERIC, "numeric(15,2)", (15 << 16 | 2) + 4, PgKind::Base);
-    let lineitem: Vec<(PgType, Make)> = vec![
-        (base(oid::INT8), int8),
-        (base(oid::INT8), int8),
-        (base(oid::INT8), int8),
-        (base(oid::INT4), int4),
-        (decimal(), quantity),
-        (decimal(), price),
-        (decimal(), percent),
-        (decimal(), percent),
-        (base(oid::BPCHAR), flag),
-        (base(oid::BPCHAR), flag),
-        (base(oid::DATE), date),
-        (base(oid::DATE), date),
-        (base(oid::DATE), date),
-        (base(oid::BPCHAR), instruction),
-        (base(oid::BPCHAR), mode),
-        (base(oid::VARCHAR), comment),
+impl Case {
+    fn new(name: &'static str, columns: Vec<(PgType, Make)>) -> Self {
+        Self { name, columns, nulls: 0, rows: ROWS }
+    }
+
+    /// Eight columns of one type.
+    fn of(name: &'static str, pg: PgType, make: Make) -> Self {
+        Self::new(name, vec![(pg, make); 8])
+    }
+
+    /// The same with every third value NULL, more or less.
+    fn nullable(self) -> Self {
+        Self { nulls: 3, ..self }
+    }
+
+    /// Fewer rows.
+    fn long(self) -> Self {
+        Self { rows: FEW_ROWS, ..self }
+    }
+}
+
+fn base(number: u32) -> PgType {
+    PgType::base(number, "t")
+}
+
+fn decimal(precision: i32, scale: i32) -> PgType {
+    PgType::new(oid::NUMERIC, "numeric", (precision << 16 | scale) + 4, PgKind::Base)
+}
+
+fn array(element: PgType) -> PgType {
+    PgType::new(0, "t[]", -1, PgKind::Array(Box::new(element)))
+}
+
+fn lineitem() -> Case {
+    let columns: Vec<(PgType, Make)> = vec![
+        (base(oid::INT8), cells::int8),
+        (base(oid::INT8), cells::int8),
+        (base(oid::INT8), cells::int8),
+        (base(oid::INT4), cells::int4),
+        (decimal(15, 2), cells::quantity),
+        (decimal(15, 2), cells::price),
+        (decimal(15, 2), cells::percent),
+        (decimal(15, 2), cells::percent),
+        (base(oid::BPCHAR), cells::flag),
+        (base(oid::BPCHAR), cells::flag),
+        (base(oid::DATE), cells::date),
+        (base(oid::DATE), cells::date),
+        (base(oid::DATE), cells::date),
+        (base(oid::BPCHAR), cells::instruction),
+        (base(oid::BPCHAR), cells::mode),
+        (base(oid::VARCHAR), cells::comment),
     ];
-    let ints = PgType::new(0, "integer[]", -1, PgKind::Array(Box::new(base(oid::INT4))));
-    let of = |pg: &PgType, make: Make| vec![(pg.clone(), make); 8];
+    Case::new("lineitem", columns)
+}
+
+fn scalars() -> Vec<Case> {
     vec![
-        ("lineitem", lineitem, 0),
-        ("bigint", of(&base(oid::INT8), int8), 0),
-        ("bigint, one in three null", of(&base(oid::INT8), int8), 3),
-        ("timestamptz", of(&base(oid::TIMESTAMPTZ), timestamp), 0),
-        ("numeric(15,2)", of(&decimal(), price), 0),
-        ("numeric as text", of(&base(oid::NUMERIC), price), 0),
-        ("char(1)", of(&base(oid::BPCHAR), flag), 0),
-        ("text", of(&base(oid::TEXT), comment), 0),
-        ("text, greek", of(&base(oid::TEXT), greek), 0),
-        ("uuid", of(&base(oid::UUID), uuid), 0),
-        ("integer[]", of(&ints, array), 0),
+        Case::of("boolean", base(oid::BOOL), cells::boolean),
+        Case::of("smallint", base(oid::INT2), cells::int2),
+        Case::of("integer", base(oid::INT4), cells::int4),
+        Case::of("bigint", base(oid::INT8), cells::int8),
+        Case::of("bigint, one in three null", base(oid::INT8), cells::int8).nullable(),
+        Case::of("real", base(oid::FLOAT4), cells::float4),
+        Case::of("double precision", base(oid::FLOAT8), cells::float8),
+        Case::of("date", base(oid::DATE), cells::date),
+        Case::of("timestamp", base(oid::TIMESTAMP), cells::timestamp),
+        Case::of("timestamptz", base(oid::TIMESTAMPTZ), cells::timestamp),
+        Case::of("time", base(oid::TIME), cells::time),
+        Case::of("timetz", base(oid::TIMETZ), cells::time_with_zone),
+        Case::of("interval", base(oid::INTERVAL), cells::interval),
+        Case::of("numeric(15,2)", decimal(15, 2), cells::price),
+        Case::of("numeric(15,2), one in three null", decimal(15, 2), cells::price).nullable(),
+        Case::of("numeric(38,10)", decimal(38, 10), cells::large_number),
+        Case::of("numeric as text", base(oid::NUMERIC), cells::any_number),
+    ]
+}
+
+fn texts() -> Vec<Case> {
+    vec![
+        Case::of("char(1)", base(oid::BPCHAR), cells::flag),
+        Case::of("char(25)", base(oid::BPCHAR), cells::instruction),
+        Case::of("text", base(oid::TEXT), cells::comment),
+        Case::of("text, one in three null", base(oid::TEXT), cells::comment).nullable(),
+        Case::of("text, greek", base(oid::TEXT), cells::greek),
+        Case::of("text, long", base(oid::TEXT), cells::article).long(),
+        Case::of("bytea", base(oid::BYTEA), cells::bytes),
+        Case::of("json", base(oid::JSON), cells::json),
+        Case::of("jsonb", base(oid::JSONB), cells::jsonb),
+        Case::of("uuid", base(oid::UUID), cells::uuid),
+        Case::of("inet", base(oid::INET), cells::address),
+        Case::of("varbit", base(oid::VARBIT), cells::bits),
+    ]
+}
+
+fn nested() -> Vec<Case> {
+    let named = |name: &str, pg| (name.to_owned(), pg);
+    let composite = PgKind::Composite(vec![
+        named("id", base(oid::INT8)),
+        named("note", base(oid::TEXT)),
+        named("amount", decimal(15, 2)),
+    ]);
+    let range = PgKind::Range(Box::new(base(oid::INT4)));
+    vec![
+        Case::of("integer[]", array(base(oid::INT4)), cells::ints),
+        Case::of("text[]", array(base(oid::TEXT)), cells::texts),
+        Case::of("numeric(15,2)[]", array(decimal(15, 2)), cells::numbers),
+        Case::of("composite", PgType::new(0, "t", -1, composite), cells::composite),
+        Case::of("int4range", PgType::new(0, "int4range", -1, range), cells::range),
+        Case::of("hstore", PgType::base(0, "hstore"), cells::pairs),
     ]
 }
 
 fn bench(c: &mut Criterion) {
     let mut group = c.benchmark_group("decode");
-    for (name, columns, nulls) in cases() {
-        let (blocks, bytes) = blocks(&columns, nulls);
-        group.throughput(Throughput::Bytes(bytes));
-        group.bench_function(BenchmarkId::from_parameter(name), |bencher| {
-            bencher.iter(|| assert_eq!(decode(&columns, &blocks), ROWS));
+    for case in [vec![lineitem()], scalars(), texts(), nested()].into_iter().flatten() {
+        let (blocks, bytes) = blocks(&case);
+        group.throughput(Throughput::ElementsAndBytes { elements: case.rows, bytes });
+        group.bench_function(BenchmarkId::from_parameter(case.name), |bencher| {
+            bencher.iter(|| assert_eq!(decode(&case.columns, &blocks), case.rows));
         });
     }
     group.finish();

@@ -8,9 +8,9 @@ becomes the contender towards the child's peak. So it imports nothing but the st
 """
 
 import argparse
+import json
 import os
 import shutil
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -18,26 +18,12 @@ import time
 from pathlib import Path
 
 import raw
+import report
+import servers
+import subjects
 
 HERE = Path(__file__).parent
-KEYS = {
-    "lineitem": "l_orderkey",
-    "orders": "o_orderkey",
-    "partsupp": "ps_partkey",
-    "part": "p_partkey",
-    "customer": "c_custkey",
-    "supplier": "s_suppkey",
-}
 CONTENDERS = ["raw", "longshore", "duckdb", "connectorx", "adbc"]
-NAMES = {
-    "raw": "raw limit",
-    "longshore": "Longshore",
-    "duckdb": "DuckDB 1.5.5",
-    "connectorx": "ConnectorX 0.4.6",
-    "adbc": "ADBC 1.13.0",
-}
-# With more than this many cores at work elsewhere, wall and CPU times say little.
-QUIET_CORES = 0.1
 SAMPLE_SECONDS = 2
 
 LONGSHORE_YML = """\
@@ -48,96 +34,88 @@ connections:
     connections: 3
 """
 BENCH_YML = """\
-description: One table, as it is
+description: Tables as they are
 extract:
   - from: source
     into: bench
-    tables: [public.TABLE]
+    tables: [TABLES]
 """
 
 
 def main():
     arguments = parse()
-    program = build_longshore() if "longshore" in arguments.only else None
-    with Servers(arguments.scale) as url:
-        rows = int(raw.query_one(url, f"SELECT count(*) FROM {arguments.table}"))
-        measure_all(arguments, url, rows, program)
+    measured = subjects.named(arguments.table)
+    if arguments.save_stream:
+        with servers.Servers(measured, arguments.scale, arguments.shrink) as url:
+            servers.save_stream(url, measured[0].tables[0], arguments.save_stream)
+        return
+    program = servers.program() if "longshore" in arguments.only else None
+    names = [name for name in arguments.only if name != "longshore" or program]
+    with servers.Servers(measured, arguments.scale, arguments.shrink) as url:
+        reports = [measure_subject(arguments, subject, names, url, program) for subject in measured]
+    if len(reports) > 1:
+        report.print_rates(reports)
+    report.print_noise(reports)
 
 
 def parse():
     parser = argparse.ArgumentParser(description="Longshore and its peers side by side")
-    parser.add_argument("--scale", default="1")
-    parser.add_argument("--table", default="lineitem", choices=KEYS)
+    parser.add_argument("--table", default="lineitem", choices=subjects.NAMES)
+    parser.add_argument("--scale", default="1", help="of TPC-H")
+    parser.add_argument("--shrink", default=1, type=int, help="divides the rows of shapes")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--only", default=",".join(CONTENDERS), help="names, with commas")
+    parser.add_argument("--only", help=f"names with commas, of {','.join(CONTENDERS)}")
+    parser.add_argument(
+        "--save-stream", metavar="FILE", type=Path, help="save one table's COPY stream, then stop"
+    )
     arguments = parser.parse_args()
-    arguments.only = arguments.only.split(",")
+    several = arguments.table == "shapes"
+    arguments.only = (
+        arguments.only.split(",") if arguments.only else CONTENDERS[: 3 if several else None]
+    )
     for name in arguments.only:
         if name not in CONTENDERS:
             parser.error(f"no contender `{name}`; there are {', '.join(CONTENDERS)}")
+    if arguments.save_stream and arguments.table in ("all", "shapes"):
+        parser.error("one table's stream can be saved at a time")
     return arguments
 
 
-def build_longshore():
-    """The release program, or None where it does not build."""
-    built = subprocess.run(["cargo", "build", "--release", "--locked", "--quiet"])
-    if built.returncode != 0:
-        print("skipped longshore: the release program does not build", flush=True)
-        return None
-    return Path(os.environ["CARGO_TARGET_DIR"]) / "release" / "longshore"
-
-
-class Servers:
-    """The address of the standby; our own servers stop when this process ends."""
-
-    def __init__(self, scale):
-        self.scale = scale
-        self.process = None
-
-    def __enter__(self):
-        given = os.environ.get("LONGSHORE_COMPARE_URL")
-        if given:
-            return given
-        data = Path(os.environ["LONGSHORE_COMPARE_DATA"]) / f"scale-{self.scale}"
-        command = ["cargo", "bench", "--quiet", "--locked", "--profile", "dev"]
-        command += ["--bench", "compare", "--", "--data", data, "--scale", self.scale]
-        self.process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
-        for line in self.process.stdout:
-            if line.startswith("standby "):
-                return line.split()[1]
-        sys.exit("the servers did not start")
-
-    def __exit__(self, *_):
-        if self.process:
-            self.process.stdin.close()
-            self.process.wait()
-
-
-def measure_all(arguments, url, rows, program):
-    results = {name: [] for name in arguments.only if name != "longshore" or program}
-    busy = []
+def measure_subject(arguments, subject, names, url, program):
+    """All rounds of all contenders; prints the table of this subject."""
+    expected = {
+        table: int(raw.query_one(url, f"SELECT count(*) FROM {table}")) for table in subject.tables
+    }
+    outcome = report.Report(subject.title(arguments), expected, arguments.rounds)
+    print(f"\n{outcome.title}: {outcome.rows:,} rows", flush=True)
     with tempfile.TemporaryDirectory(prefix="longshore-compare-") as folder:
-        # Nobody pays for reading the table from disk for the first time.
-        measure("raw", url, arguments.table, Path(folder), program)
+        # Nobody pays for reading the tables from disk for the first time.
+        measure("raw", url, subject, Path(folder), program)
+        left = list(names)
         for number in range(arguments.rounds):
-            busy.append(cores_busy_elsewhere())
-            for name in list(results):
-                result = measure(name, url, arguments.table, Path(folder), program)
-                if result["rows"] != rows:
-                    found = f"{result['rows']} rows instead of {rows} ({result['ended']})"
-                    if name != "longshore":
-                        sys.exit(f"{name} unloaded {found}")
-                    print(f"skipped longshore: it unloaded {found}", flush=True)
-                    del results[name]
+            outcome.busy.append(cores_busy_elsewhere())
+            for name in list(left):
+                result = measure(name, url, subject, Path(folder), program)
+                fault = result.get("fault") or miscount(expected, result["rows"])
+                if fault:
+                    if name == "raw":
+                        sys.exit(f"the raw limit can't be measured: {fault}")
+                    outcome.leave_out(name, fault)
+                    left.remove(name)
                     continue
-                results[name].append(result)
+                outcome.add(name, result)
                 print(f"round {number + 1}  {name:<11} {result['wall']:6.2f} s", flush=True)
-    print_table(arguments, rows, results)
-    print(f"\nbusy with other work before a round: up to {max(busy):.1f} of {os.cpu_count()} cores")
-    if max(busy) > QUIET_CORES:
-        print("the machine was NOT quiet: these figures are no result")
+    outcome.print()
+    return outcome
+
+
+def miscount(expected, found):
+    wrong = [
+        f"{found.get(table, 0)} rows of `{table}` instead of {rows}"
+        for table, rows in expected.items()
+        if found.get(table, 0) != rows
+    ]
+    return f"it unloaded {', '.join(wrong)}" if wrong else None
 
 
 def cores_busy_elsewhere():
@@ -156,7 +134,7 @@ def cpu_seconds():
     return busy / os.sysconf("SC_CLK_TCK")
 
 
-def measure(name, url, table, folder, program):
+def measure(name, url, subject, folder, program):
     """Runs one contender in a fresh folder."""
     work = folder / name
     shutil.rmtree(work, ignore_errors=True)
@@ -165,13 +143,15 @@ def measure(name, url, table, folder, program):
     if name == "longshore":
         command = [program, "run", "bench"]
         environment["SOURCE_URL"] = url
+        tables = ", ".join(f"public.{table}" for table in subject.tables)
         (work / "longshore.yml").write_text(LONGSHORE_YML)
         (work / "pipelines").mkdir()
-        (work / "pipelines/bench.yml").write_text(BENCH_YML.replace("TABLE", table))
+        (work / "pipelines/bench.yml").write_text(BENCH_YML.replace("TABLES", tables))
     elif name == "raw":
-        command = [sys.executable, HERE / "raw.py", url, table]
+        command = [sys.executable, HERE / "raw.py", url, *subject.tables]
     else:
-        command = [sys.executable, HERE / "peers.py", name, url, table, KEYS[table], work]
+        keyed = [f"{table}:{key}" for table, key in subject.keys.items()]
+        command = [sys.executable, HERE / "peers.py", name, url, work, *keyed]
     with open(work / "output", "w+b") as output:
         start = time.monotonic()
         process = subprocess.Popen(
@@ -187,15 +167,19 @@ def measure(name, url, table, folder, program):
         process.returncode = os.waitstatus_to_exitcode(status)
         output.seek(0)
         said = output.read().decode(errors="replace").strip()
-    if process.returncode != 0 and name != "longshore":
-        sys.exit(f"{name} failed:\n{said}")
+    if process.returncode != 0:
+        code = process.returncode
+        return {"fault": f"it ended with exit code {code}{': ' if said else ''}{said}"}
+    if name == "raw":
+        found = {"rows": json.loads(said), "types": {}}
+    else:
+        found = describe(made(work), subject)
     return {
         "wall": wall,
         "cpu": usage.ru_utime + usage.ru_stime,
         "peak": usage.ru_maxrss * 1024,
         "bytes": sum(file.stat().st_size for file in made(work).rglob("*.parquet")),
-        "rows": int(said) if name == "raw" else count_rows(made(work)),
-        "ended": f"exit code {process.returncode}{': ' + said if process.returncode else ''}",
+        **found,
     }
 
 
@@ -204,39 +188,10 @@ def made(work):
     return work / "warehouse" if (work / "warehouse").exists() else work
 
 
-def count_rows(folder):
-    command = [sys.executable, HERE / "peers.py", "count", folder]
-    return int(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
-
-
-def print_table(arguments, rows, results):
-    medians = {
-        name: {key: statistics.median(result[key] for result in all_of) for key in all_of[0]
-               if key not in ("rows", "ended")}
-        for name, all_of in results.items()
-        if all_of
-    }
-    print(f"\n{arguments.table} at scale {arguments.scale}: {rows:,} rows; ", end="")
-    print(f"medians of {arguments.rounds} rounds, {os.cpu_count()} cores\n")
-    print("| | wall | from – to | own CPU | peak memory | output | × DuckDB | × raw limit |")
-    print("|---|--:|--:|--:|--:|--:|--:|--:|")
-    for name, median in medians.items():
-        walls = [result["wall"] for result in results[name]]
-        cells = [
-            NAMES[name],
-            f"{median['wall']:.2f} s",
-            f"{min(walls):.2f} – {max(walls):.2f}",
-            f"{median['cpu']:.2f} s",
-            f"{median['peak'] / 1e6:.0f} MB",
-            f"{median['bytes'] / 1e6:.0f} MB" if median["bytes"] else "",
-            ratio(median, medians.get("duckdb")),
-            ratio(median, medians.get("raw")),
-        ]
-        print(f"| {' | '.join(cells)} |")
-
-
-def ratio(median, other):
-    return f"{median['wall'] / other['wall']:.2f}" if other else ""
+def describe(folder, subject):
+    """The rows of each table's files, and the types of their columns."""
+    command = [sys.executable, HERE / "peers.py", "describe", folder, *subject.tables]
+    return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
 """The raw limit: what the server and the wire allow, with nothing decoded and nothing written.
 
-    raw.py URL TABLE
+    raw.py URL TABLE...
 
-Two connections read one half of the table's pages each, as binary COPY under one exported
+Two connections read one half of each table's pages, as binary COPY under one exported
 snapshot, straight from the socket into one buffer that is overwritten. Walking the bytes would
 cost time of ours; only the end of the stream is looked at, where the server says how many rows
 it sent.
@@ -11,6 +11,7 @@ it sent.
 import base64
 import hashlib
 import hmac
+import json
 import os
 import re
 import socket
@@ -25,30 +26,35 @@ END_OF_COPY = re.compile(rb"c\0\0\0\x04C\0\0\0.COPY (\d+)\0Z\0\0\0\x05[TI]$", re
 
 
 def main():
-    url, table = sys.argv[1:]
+    url, *tables = sys.argv[1:]
     coordinator = Connection(url)
     begin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
     coordinator.query(begin)
     snapshot = coordinator.query("SELECT pg_export_snapshot()")[0]
-    pages = f"SELECT pg_relation_size('{table}') / current_setting('block_size')::int / 2"
-    middle = f"'({coordinator.query(pages)[0]},0)'::tid"
+    middles = {table: coordinator.query(middle_page(table))[0] for table in tables}
     counts = {}
 
     def drain(half):
         connection = Connection(url)
         connection.query(begin)
         connection.query(f"SET TRANSACTION SNAPSHOT '{snapshot}'")
-        query = f"SELECT * FROM {table} WHERE ctid {half} {middle}"
-        counts[half] = connection.drain(f"COPY ({query}) TO STDOUT (FORMAT binary)")
+        for table, middle in middles.items():
+            query = f"SELECT * FROM {table} WHERE ctid {half} '({middle},0)'::tid"
+            counts[table, half] = connection.drain(f"COPY ({query}) TO STDOUT (FORMAT binary)")
 
-    workers = [threading.Thread(target=drain, args=(half,)) for half in ("<", ">=")]
+    halves = ("<", ">=")
+    workers = [threading.Thread(target=drain, args=(half,)) for half in halves]
     for worker in workers:
         worker.start()
     for worker in workers:
         worker.join()
-    if len(counts) != len(workers):
+    if len(counts) != len(tables) * len(halves):
         sys.exit("a worker failed")
-    print(sum(counts.values()))
+    print(json.dumps({table: sum(counts[table, half] for half in halves) for table in tables}))
+
+
+def middle_page(table):
+    return f"SELECT pg_relation_size('{table}') / current_setting('block_size')::int / 2"
 
 
 def query_one(url, sql):
