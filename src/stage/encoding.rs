@@ -6,7 +6,6 @@
 use std::{
     collections::HashSet,
     hash::{BuildHasher, RandomState},
-    sync::Arc,
 };
 
 use arrow::{
@@ -15,7 +14,6 @@ use arrow::{
         DataType, Date32Type, Decimal128Type, Int16Type, Int32Type, Int64Type, SchemaRef,
         TimestampMicrosecondType,
     },
-    record_batch::RecordBatch,
 };
 use parquet::{
     basic::{Compression, Encoding, ZstdLevel},
@@ -48,9 +46,12 @@ const SAMPLE: usize = 4096;
 /// A dictionary pays when at most one in so many sampled values is new.
 const REPEATS: usize = 8;
 
-/// Writer properties for a table whose first batch is `batch`.
-pub(super) fn properties(schema: &SchemaRef, batch: &RecordBatch) -> Result<Arc<WriterProperties>> {
-    let level = ZstdLevel::try_new(1).map_err(|e| Error::internal(e.to_string()))?;
+/// The level of zstd: the higher ones cost more time than they save bytes.
+pub(super) const ZSTD_LEVEL: i32 = 1;
+
+/// Writer properties for a table whose columns are encoded as `choices` say.
+pub(super) fn properties(schema: &SchemaRef, choices: &[Choice]) -> Result<WriterProperties> {
+    let level = ZstdLevel::try_new(ZSTD_LEVEL).map_err(|e| Error::internal(e.to_string()))?;
     let mut builder = WriterProperties::builder()
         .set_created_by(format!("longshore version {}", env!("CARGO_PKG_VERSION")))
         .set_compression(Compression::ZSTD(level))
@@ -58,10 +59,10 @@ pub(super) fn properties(schema: &SchemaRef, batch: &RecordBatch) -> Result<Arc<
         .set_offset_index_disabled(false)
         .set_max_row_group_row_count(None)
         .set_dictionary_enabled(false);
-    for (field, column) in schema.fields().iter().zip(batch.columns()) {
+    for (field, whole) in schema.fields().iter().zip(choices) {
         for (path, leaf) in leaves(field.name(), field.data_type()) {
             let path = ColumnPath::from(path);
-            let choice = if leaf == *field.data_type() { choose(column) } else { by_type(&leaf) };
+            let choice = if leaf == *field.data_type() { *whole } else { by_type(&leaf) };
             builder = match choice {
                 Choice::Dictionary => builder.set_column_dictionary_enabled(path, true),
                 Choice::Delta => builder.set_column_encoding(path, Encoding::DELTA_BINARY_PACKED),
@@ -69,11 +70,12 @@ pub(super) fn properties(schema: &SchemaRef, batch: &RecordBatch) -> Result<Arc<
             };
         }
     }
-    Ok(Arc::new(builder.build()))
+    Ok(builder.build())
 }
 
+/// How one column is encoded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Choice {
+pub(super) enum Choice {
     /// Few different values.
     Dictionary,
     /// Integers whose neighbours are near.
@@ -112,11 +114,14 @@ fn by_type(data_type: &DataType) -> Choice {
         | DataType::Int64
         | DataType::Date32
         | DataType::Timestamp(..) => Choice::Delta,
+        // Parquet keeps decimals of more digits as bytes.
+        DataType::Decimal128(precision, _) if *precision <= 18 => Choice::Delta,
         _ => Choice::Plain,
     }
 }
 
-fn choose(column: &dyn Array) -> Choice {
+/// The choice for a column whose first values are those of `column`.
+pub(super) fn choose(column: &dyn Array) -> Choice {
     if repeats(column) {
         Choice::Dictionary
     } else {

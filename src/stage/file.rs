@@ -7,7 +7,11 @@ use std::{
     sync::Arc,
 };
 
-use arrow::{datatypes::SchemaRef, record_batch::RecordBatch};
+use arrow::{
+    array::ArrayRef,
+    datatypes::{DataType, Field, SchemaRef},
+    record_batch::RecordBatch,
+};
 use parquet::{
     arrow::{
         ArrowSchemaConverter, add_encoded_arrow_schema_to_metadata,
@@ -15,12 +19,18 @@ use parquet::{
             ArrowColumnChunk, ArrowColumnWriter, ArrowRowGroupWriterFactory, compute_leaves,
         },
     },
-    errors::ParquetError,
+    basic::ZstdLevel,
+    errors::{ParquetError, Result as ParquetResult},
     file::{properties::WriterProperties, writer::SerializedFileWriter},
+    schema::types::SchemaDescriptor,
 };
 use url::Url;
 
-use super::statistics;
+use super::{
+    column::{self, ClosedColumn, Codec, EncodeColumn},
+    encoding::{self, Choice},
+    statistics,
+};
 use crate::{
     error::{Context, Error, ErrorKind, Result},
     types::DataFile,
@@ -30,12 +40,21 @@ use crate::{
 #[derive(Debug)]
 pub(super) struct Layout {
     pub(super) schema: SchemaRef,
+    parquet_schema: SchemaDescriptor,
+    /// One a column of `schema`.
+    choices: Vec<Choice>,
     properties: Arc<WriterProperties>,
 }
 
 impl Layout {
-    pub(super) fn new(schema: SchemaRef, properties: Arc<WriterProperties>) -> Self {
-        Self { schema, properties }
+    /// The layout of a table of `schema` whose first rows are those of `batch`.
+    pub(super) fn of(schema: SchemaRef, batch: &RecordBatch) -> Result<Self> {
+        let choices: Vec<_> =
+            batch.columns().iter().map(|column| encoding::choose(column)).collect();
+        let mut properties = encoding::properties(&schema, &choices)?;
+        add_encoded_arrow_schema_to_metadata(&schema, &mut properties);
+        let parquet_schema = ArrowSchemaConverter::new().convert(&schema).map_err(broken)?;
+        Ok(Self { schema, parquet_schema, choices, properties: Arc::new(properties) })
     }
 
     /// A row group that belongs to no file yet.
@@ -43,36 +62,98 @@ impl Layout {
         // The factory wants a file writer only for the Parquet schema that it was made with.
         let writer = self.serialized(std::io::sink())?;
         let factory = ArrowRowGroupWriterFactory::new(&writer, self.schema.clone());
-        let columns = factory.create_column_writers(0).map_err(broken)?;
-        Ok(OpenRowGroup { columns, rows: 0 })
+        let mut leaves = factory.create_column_writers(0).map_err(broken)?.into_iter();
+        let mut descriptions = self.parquet_schema.columns().iter();
+        let mut columns = Vec::new();
+        for (field, choice) in self.schema.fields().iter().zip(&self.choices) {
+            let many = leaf_count(field.data_type());
+            let theirs: Vec<_> = leaves.by_ref().take(many).collect();
+            let described = descriptions.by_ref().take(many).next().cloned();
+            let ours =
+                described.and_then(|descr| column::encoder(field.data_type(), descr, *choice));
+            columns.push(ours.map_or(Column::Theirs(theirs), Column::Ours));
+        }
+        let level = ZstdLevel::try_new(encoding::ZSTD_LEVEL).map_err(broken)?;
+        let codec = Codec::zstd(level).map_err(broken)?;
+        Ok(OpenRowGroup { columns, codec, rows: 0 })
     }
 
     fn serialized<W: std::io::Write + Send>(&self, to: W) -> Result<SerializedFileWriter<W>> {
-        let parquet_schema = ArrowSchemaConverter::new().convert(&self.schema).map_err(broken)?;
-        let mut properties = (*self.properties).clone();
-        add_encoded_arrow_schema_to_metadata(&self.schema, &mut properties);
-        SerializedFileWriter::new(to, parquet_schema.root_schema_ptr(), Arc::new(properties))
-            .map_err(broken)
+        let schema = self.parquet_schema.root_schema_ptr();
+        SerializedFileWriter::new(to, schema, self.properties.clone()).map_err(broken)
     }
+}
+
+/// How many columns of Parquet a column of `data_type` becomes.
+fn leaf_count(data_type: &DataType) -> usize {
+    match data_type {
+        DataType::Struct(fields) => fields.iter().map(|field| leaf_count(field.data_type())).sum(),
+        DataType::List(item) | DataType::Map(item, _) => leaf_count(item.data_type()),
+        _ => 1,
+    }
+}
+
+/// One column of a row group in the making.
+enum Column {
+    /// Flat, and of a type that we encode.
+    Ours(Box<dyn EncodeColumn>),
+    /// Any other, in the columns of Parquet that it becomes.
+    Theirs(Vec<ArrowColumnWriter>),
+}
+
+impl Column {
+    fn write(&mut self, field: &Field, array: &ArrayRef, codec: &mut Codec) -> ParquetResult<()> {
+        match self {
+            Self::Ours(encoder) => encoder.write(array, codec),
+            Self::Theirs(writers) => {
+                let leaves = compute_leaves(field, array)?;
+                writers.iter_mut().zip(&leaves).try_for_each(|(writer, leaf)| writer.write(leaf))
+            }
+        }
+    }
+
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Ours(encoder) => encoder.bytes(),
+            Self::Theirs(writers) => writers.iter().map(ArrowColumnWriter::memory_size).sum(),
+        }
+    }
+
+    fn close(self, codec: &mut Codec, closed: &mut Vec<Closed>) -> ParquetResult<()> {
+        match self {
+            Self::Ours(encoder) => closed.push(Closed::Ours(encoder.close(codec)?)),
+            Self::Theirs(writers) => {
+                for writer in writers {
+                    closed.push(Closed::Theirs(writer.close()?));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// One column of Parquet, encoded and compressed.
+enum Closed {
+    Ours(ClosedColumn),
+    Theirs(ArrowColumnChunk),
 }
 
 /// A row group in the making, encoded in memory.
 pub(super) struct OpenRowGroup {
-    columns: Vec<ArrowColumnWriter>,
+    columns: Vec<Column>,
+    codec: Codec,
     rows: u64,
 }
 
 impl OpenRowGroup {
     /// Encodes `batch`, which has the layout's schema.
     pub(super) fn write(&mut self, batch: &RecordBatch) -> Result<()> {
-        let mut writers = self.columns.iter_mut();
-        for (field, column) in batch.schema_ref().fields().iter().zip(batch.columns()) {
-            for leaf in compute_leaves(field, column).map_err(broken)? {
-                let writer = writers
-                    .next()
-                    .ok_or_else(|| Error::internal("a batch has more columns than its table"))?;
-                writer.write(&leaf).map_err(broken)?;
-            }
+        if batch.num_columns() != self.columns.len() {
+            return Err(Error::internal("a batch has other columns than its table"));
+        }
+        let fields = batch.schema_ref().fields().iter().zip(batch.columns());
+        for (column, (field, array)) in self.columns.iter_mut().zip(fields) {
+            column.write(field, array, &mut self.codec).map_err(broken)?;
         }
         self.rows += batch.num_rows() as u64;
         Ok(())
@@ -84,23 +165,21 @@ impl OpenRowGroup {
 
     /// Bytes it holds in memory, about.
     pub(super) fn bytes(&self) -> usize {
-        self.columns.iter().map(ArrowColumnWriter::memory_size).sum()
+        self.columns.iter().map(Column::bytes).sum()
     }
 
-    pub(super) fn close(self) -> Result<ClosedRowGroup> {
-        let chunks = self
-            .columns
-            .into_iter()
-            .map(ArrowColumnWriter::close)
-            .collect::<parquet::errors::Result<Vec<_>>>()
-            .map_err(broken)?;
-        Ok(ClosedRowGroup { chunks, rows: self.rows })
+    pub(super) fn close(mut self) -> Result<ClosedRowGroup> {
+        let mut columns = Vec::new();
+        for column in self.columns {
+            column.close(&mut self.codec, &mut columns).map_err(broken)?;
+        }
+        Ok(ClosedRowGroup { columns, rows: self.rows })
     }
 }
 
 /// A row group, encoded and compressed, ready to be appended to any file of its layout.
 pub(super) struct ClosedRowGroup {
-    chunks: Vec<ArrowColumnChunk>,
+    columns: Vec<Closed>,
     rows: u64,
 }
 
@@ -123,8 +202,15 @@ impl StageFile {
     pub(super) fn append(&mut self, group: ClosedRowGroup) -> Result<()> {
         let failed = |error: ParquetError| full(&self.path, &error);
         let mut row_group = self.writer.next_row_group().map_err(failed)?;
-        for chunk in group.chunks {
-            chunk.append_to_row_group(&mut row_group).map_err(|error| full(&self.path, &error))?;
+        for column in group.columns {
+            let appended = match column {
+                Closed::Ours(column) => {
+                    let (bytes, close) = column.into_parts();
+                    row_group.append_column(&bytes, close)
+                }
+                Closed::Theirs(column) => column.append_to_row_group(&mut row_group),
+            };
+            appended.map_err(|error| full(&self.path, &error))?;
         }
         row_group.close().map_err(|error| full(&self.path, &error))?;
         self.rows += group.rows;

@@ -9,6 +9,7 @@
 
 mod catalog;
 mod chunk;
+mod column;
 mod encoding;
 mod file;
 mod statistics;

@@ -12,7 +12,7 @@ use arrow::{datatypes::SchemaRef, record_batch::RecordBatch};
 
 use super::{
     chunk::ChunkWriter,
-    encoding::{self, EncodeOptions},
+    encoding::EncodeOptions,
     file::{ClosedRowGroup, Layout, StageFile},
 };
 use crate::{
@@ -108,8 +108,8 @@ impl TableStage {
         if let Some(layout) = self.shared.layout.get() {
             return Ok(layout);
         }
-        let properties = encoding::properties(&self.shared.schema, batch)?;
-        Ok(self.shared.layout.get_or_init(|| Layout::new(self.shared.schema.clone(), properties)))
+        let layout = Layout::of(self.shared.schema.clone(), batch)?;
+        Ok(self.shared.layout.get_or_init(|| layout))
     }
 
     pub(super) fn known_layout(&self) -> Result<&Layout> {
