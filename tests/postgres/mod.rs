@@ -2,6 +2,7 @@
 
 mod crash;
 mod guest;
+mod losses;
 mod tpch;
 mod types;
 

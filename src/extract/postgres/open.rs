@@ -15,6 +15,7 @@ use super::{
     catalog::user_sql,
     chunks::{self, Heap},
     pg_type::PgType,
+    pool,
     rows::{Row, query, query_one},
     session::{Purpose, Sessions},
     snapshot::PostgresSnapshot,
@@ -39,8 +40,8 @@ pub(super) struct Place {
     /// The connection's name.
     pub(super) name: String,
     pub(super) sessions: Sessions,
-    /// How many connections may read besides the coordinator's.
-    pub(super) workers: usize,
+    /// How many connections there may be at once, all in all.
+    pub(super) connections: usize,
     pub(super) budget: Budget,
 }
 
@@ -117,7 +118,7 @@ async fn begin(
     let terms = chunks::Terms {
         version: server.version,
         block_bytes: server.block_bytes,
-        workers: place.workers,
+        workers: pool::readers(place.connections),
     };
     let chunks = tables
         .iter()
