@@ -129,6 +129,18 @@ pub enum ChunkPart {
         /// First page that is not part of the chunk.
         until: Option<u32>,
     },
+    /// The rows of `relation` whose key lies from the first value to before the last; without one,
+    /// the chunk is open at that end.
+    Keys {
+        /// The relation as quoted SQL.
+        relation: String,
+        /// The key's column as quoted SQL. It is a whole number and never NULL.
+        column: String,
+        /// Least value.
+        from: Option<i64>,
+        /// First value that is not part of the chunk.
+        until: Option<i64>,
+    },
     /// Rows whose row id lies in the range.
     RowIds(Range<i64>),
 }

@@ -12,6 +12,7 @@ mod catalog;
 mod chunks;
 mod coordinator;
 pub mod copy;
+mod leaves;
 pub mod mapping;
 mod open;
 pub mod pg_type;
