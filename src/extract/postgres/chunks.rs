@@ -36,8 +36,9 @@ pub(super) struct Leaf {
 pub(super) enum Order {
     /// Heap pages.
     Pages,
-    /// A whole number that is never NULL, and its least and greatest value.
-    Keys { column: String, least: i64, greatest: i64 },
+    /// A whole number that is never NULL. Between one of its `marks` and the next lie about as many
+    /// rows as between any others; they ascend, and there are two at least.
+    Keys { column: String, marks: Vec<i64> },
     /// Nothing but all of it.
     Unknown,
 }
@@ -126,16 +127,17 @@ fn parts(leaf: &Leaf, pieces: &[u64], block_bytes: u64) -> Vec<(ChunkPart, u64)>
                 from: from.map_or(0, |page| page as u32),
                 until: until.map(|page| page as u32),
             };
-            cut(0, i128::from(pages), pieces, part)
+            cut(&[0, i128::from(pages)], pieces, part)
         }
-        Order::Keys { column, least, greatest } => {
+        Order::Keys { column, marks } => {
             let part = |from: Option<i128>, until: Option<i128>| ChunkPart::Keys {
                 relation: relation.clone(),
                 column: column.clone(),
                 from: from.map(|key| key as i64),
                 until: until.map(|key| key as i64),
             };
-            cut(i128::from(*least), i128::from(*greatest), pieces, part)
+            let marks: Vec<_> = marks.iter().copied().map(i128::from).collect();
+            cut(&marks, pieces, part)
         }
         Order::Unknown => {
             vec![(ChunkPart::Pages { relation, from: 0, until: None }, leaf.all_bytes)]
@@ -143,11 +145,10 @@ fn parts(leaf: &Leaf, pieces: &[u64], block_bytes: u64) -> Vec<(ChunkPart, u64)>
     }
 }
 
-/// Cuts from `first` to `last` in proportion to `pieces`. The first part is open to the left and the
-/// last one to the right; none is empty.
+/// Cuts where `pieces` end, when as much lies between each two `marks`. The first part is open to the
+/// left and the last one to the right; none in between is empty.
 fn cut(
-    first: i128,
-    last: i128,
+    marks: &[i128],
     pieces: &[u64],
     part: impl Fn(Option<i128>, Option<i128>) -> ChunkPart,
 ) -> Vec<(ChunkPart, u64)> {
@@ -157,14 +158,23 @@ fn cut(
     for piece in pieces {
         bytes += piece;
         passed += i128::from(*piece);
-        let until = first + (last - first) * passed / all.max(1);
-        if passed < all && until > from.unwrap_or(first) {
+        let Some(until) = between(marks, passed, all) else { continue };
+        if from.or(marks.first().copied()).is_none_or(|from| until > from) {
             parts.push((part(from, Some(until)), bytes));
             (from, bytes) = (Some(until), 0);
         }
     }
     parts.push((part(from, None), bytes));
     parts
+}
+
+/// Where `passed` of `all` lies on the way along `marks`; nothing at its end.
+fn between(marks: &[i128], passed: i128, all: i128) -> Option<i128> {
+    let way = passed * (marks.len() as i128 - 1);
+    let (at, rest) = (way.checked_div(all)?, way.checked_rem(all)?);
+    let at = usize::try_from(at).ok()?;
+    let (from, until) = (marks.get(at)?, marks.get(at + 1)?);
+    Some(from + (until - from) * rest / all)
 }
 
 #[cfg(test)]
@@ -237,11 +247,26 @@ mod tests {
 
     #[test]
     fn few_keys_give_few_chunks() {
-        let order = Order::Keys { column: "id".into(), least: 7, greatest: 8 };
+        let keys = |marks: &[i64]| Order::Keys { column: "id".into(), marks: marks.to_vec() };
+        let order = keys(&[7, 8]);
         assert_eq!(bounds(&of_one(leaf(1 << 30, 1 << 30, order), TERMS)), [(None, None)]);
-        let order = Order::Keys { column: "id".into(), least: i64::MIN, greatest: i64::MAX };
+        let order = keys(&[i64::MIN, i64::MAX]);
         let all = bounds(&of_one(leaf(1 << 30, 1 << 30, order), TERMS));
         assert!(all.len() > 16 && all[0].0.is_none() && all[all.len() - 1].1.is_none());
+    }
+
+    #[test]
+    fn cuts_follow_the_marks() {
+        // Most rows lie close together: half of them from 0 to 10.
+        let order = Order::Keys { column: "id".into(), marks: vec![-1_000_000, 0, 5, 10, 1_000] };
+        let cuts: Vec<_> = parts(&leaf(8, 8, order), &[1; 8], 8192)
+            .iter()
+            .filter_map(|(part, _)| match part {
+                ChunkPart::Keys { until, .. } => *until,
+                other => panic!("{other:?}"),
+            })
+            .collect();
+        assert_eq!(cuts, [-500_000, 0, 2, 5, 7, 10, 505]);
     }
 
     proptest! {
@@ -252,10 +277,10 @@ mod tests {
             others in proptest::collection::vec(0_u64..1 << 32, 0..4),
             workers in 1_usize..16,
             by_key in any::<bool>(),
-            ends in any::<(i64, i64)>(),
+            mut marks in proptest::collection::vec(any::<i64>(), 2..9),
         ) {
-            let (least, greatest) = (ends.0.min(ends.1), ends.0.max(ends.1));
-            let keys = Order::Keys { column: "\"id\"".into(), least, greatest };
+            marks.sort_unstable();
+            let keys = Order::Keys { column: "\"id\"".into(), marks };
             let order = if by_key { keys } else { Order::Pages };
             let mut tables = vec![Extent::Leaves(vec![leaf(
                 main_bytes, main_bytes + toast_bytes, order,

@@ -77,11 +77,21 @@ async fn keys(
     let ends =
         format!("SELECT pg_catalog.min({column}), pg_catalog.max({column}) FROM ONLY {relation}");
     let ends = query_one(connection, &ends).await?;
-    Ok(ends.number(0).zip(ends.number(1)).map(|(least, greatest)| Order::Keys {
-        column,
-        least,
-        greatest,
-    }))
+    Ok(ends
+        .number(0)
+        .zip(ends.number(1))
+        .map(|ends| Order::Keys { column, marks: marks(ends, key.text(2)) }))
+}
+
+/// From the `least` to the `greatest` key by the `histogram` that the server keeps, an array as text.
+/// It may be older than they are, or missing.
+fn marks((least, greatest): (i64, i64), histogram: &str) -> Vec<i64> {
+    let known = histogram.trim_matches(['{', '}']).split(',').filter_map(|key| key.parse().ok());
+    let known = known.filter(|key: &i64| (least..=greatest).contains(key));
+    let mut marks: Vec<_> = known.chain([least, greatest]).collect();
+    marks.sort_unstable();
+    marks.dedup();
+    if marks.len() < 2 { vec![least, greatest] } else { marks }
 }
 
 fn leaves_sql(roots: &[u32], version: u32) -> String {
@@ -112,7 +122,7 @@ fn leaves_sql(roots: &[u32], version: u32) -> String {
 /// The primary key of a relation that is one column of smallint, integer or bigint.
 fn key_sql(oid: u32) -> String {
     format!(
-        "SELECT a.attname, s.correlation
+        "SELECT a.attname, s.correlation, s.histogram_bounds::pg_catalog.text
          FROM pg_catalog.pg_index i
          JOIN pg_catalog.pg_class c ON c.oid = i.indrelid
          JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
@@ -122,4 +132,17 @@ fn key_sql(oid: u32) -> String {
          WHERE c.oid = {oid} AND i.indisprimary AND i.indisvalid AND i.indnkeyatts = 1
              AND a.attnotnull AND a.atttypid IN (20, 21, 23)"
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn marks_ascend_from_the_least_to_the_greatest_key() {
+        assert_eq!(marks((-5, 90), "{-5,0,7,80}"), [-5, 0, 7, 80, 90]);
+        assert_eq!(marks((1, 50), "{-9,0,7,80}"), [1, 7, 50], "of before rows came and went");
+        assert_eq!(marks((1, 50), ""), [1, 50]);
+        assert_eq!(marks((3, 3), "{3}"), [3, 3]);
+    }
 }
