@@ -24,6 +24,8 @@ pub enum ErrorKind {
     Model,
     /// A source can't be reached, or a connection was lost.
     Unreachable,
+    /// A source's view of its data ended before all of it was read; a new view shows a later state.
+    SnapshotLost,
     /// A source was reached, and must not or can't be read as asked (privileges, lag, primary).
     Refused,
     /// A value or column does not fit its published type.
@@ -68,6 +70,7 @@ impl ErrorKind {
             Self::Unreachable => {
                 (1, true, Some("try the connection with `longshore check`, then run again"))
             }
+            Self::SnapshotLost => (1, true, Some("run again when the source is calm")),
             Self::Refused => (1, false, Some("see `longshore check` for what is missing")),
             Self::Data => (1, false, Some("see `longshore plan` for each column's mapping")),
             Self::Audit => (1, false, Some("see `longshore runs` for the audits of the run")),

@@ -51,7 +51,8 @@ pub(super) struct Connection {
     /// passwords out of this file: `${NAME}`, `${file:…}`, `${command:…}`.
     #[schemars(with = "String")]
     pub(super) url: Text,
-    /// At most so many connections at once, per run. 4 by default.
+    /// At most so many connections at once, per run. 4 by default. Of a PostgreSQL server's, one
+    /// holds the snapshot and the others read; a single one does both.
     #[schemars(with = "Option<schema::Count>")]
     pub(super) connections: Option<Text>,
     /// How far behind a replica may be, `10m`. No limit by default.

@@ -72,10 +72,15 @@ pub trait Snapshot: Send + Sync {
     /// [`TableRequest::schema`] gives, on a thread that may block, never on the I/O runtime.
     /// [`BatchSink::complete`] is called once, after the source itself confirmed that the chunk is
     /// whole and how many rows it holds; on error, or when the future is dropped, the sink is
-    /// dropped without it and the chunk may be read again.
+    /// dropped without it.
+    ///
+    /// After an error of kind `Unreachable` the chunk was lost, and may be read again. `SnapshotLost`
+    /// says that this view is gone, of which no chunk counts any more: once it is closed, another
+    /// one may be opened.
     async fn read(&self, chunk: &Chunk, sink: Box<dyn BatchSink>) -> Result<()>;
 
-    /// Ends the view and its connections. Dropping does the same without waiting.
+    /// Waits until nothing is read any more, and ends the view and its connections. Only when this
+    /// succeeds did the view hold for all that was read. Dropping ends it without waiting.
     async fn close(self: Box<Self>) -> Result<()>;
 }
 
@@ -123,6 +128,18 @@ pub enum ChunkPart {
         from: u32,
         /// First page that is not part of the chunk.
         until: Option<u32>,
+    },
+    /// The rows of `relation` whose key lies from the first value to before the last; without one,
+    /// the chunk is open at that end.
+    Keys {
+        /// The relation as quoted SQL.
+        relation: String,
+        /// The key's column as quoted SQL. It is a whole number and never NULL.
+        column: String,
+        /// Least value.
+        from: Option<i64>,
+        /// First value that is not part of the chunk.
+        until: Option<i64>,
     },
     /// Rows whose row id lies in the range.
     RowIds(Range<i64>),

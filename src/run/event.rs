@@ -46,6 +46,16 @@ pub enum Event {
         /// The position, for people.
         position: String,
     },
+    /// A source's snapshot was lost before all of it was read. What its tables have so far is
+    /// dropped, and they start again once another one is open.
+    SnapshotLost {
+        /// The connection's name.
+        connection: String,
+        /// All tables that are read with it.
+        tables: Vec<TableName>,
+        /// What happened, as a sentence without its period.
+        why: String,
+    },
     /// A table's first chunk, or a model's query, has begun.
     TableStarted {
         /// The table.
@@ -59,7 +69,7 @@ pub enum Event {
     TableProgress {
         /// The table.
         table: TableName,
-        /// Rows so far.
+        /// Rows so far; fewer than before after a part was lost.
         rows: u64,
     },
     /// A table is staged whole.

@@ -17,6 +17,7 @@ use super::{
     event::{Event, Observer},
     plan::PlannedSource,
     report::StepKind,
+    retry::{self, Retries},
     staged::{Staged, blocking},
 };
 use crate::{
@@ -36,51 +37,95 @@ pub(super) struct Extracted {
     pub(super) tables: Vec<Staged>,
 }
 
-/// Reads everything that `planned` asks for, in one snapshot. On the first error all work on this
-/// source stops; dropping the future does the same.
+/// Reads everything that `planned` asks for, in one snapshot; in a new one, from the beginning, when
+/// that is lost. On the first error that can't be mended all work on this source stops; dropping
+/// the future does the same.
 pub(super) async fn extract(
     planned: &PlannedSource,
     stage: &Stage,
     session: &Session,
+    retries: &Arc<Retries>,
     observer: &Arc<dyn Observer>,
 ) -> Result<Extracted> {
     let requests: Vec<TableRequest> =
         planned.extracts.iter().map(|extract| extract.request.clone()).collect();
+    let connection = planned.connection.clone();
+    let mut snapshot = planned.source.open(&requests, session).await?;
+    for lost in 0.. {
+        let position = snapshot.position().clone();
+        observer.event(&Event::SnapshotOpened {
+            connection: connection.clone(),
+            position: position.to_string(),
+        });
+        let queue = Queue::fill(&*snapshot, &requests, stage, retries.clone(), observer.clone())?;
+        let queue = Arc::new(queue);
+        match read(snapshot, &queue).await {
+            Ok(()) => return Ok(Extracted { connection, position, tables: queue.into_staged()? }),
+            Err(error) => {
+                let error = retry::view(lost, error)?;
+                queue.discard().await?;
+                observer.event(&Event::SnapshotLost {
+                    connection: connection.clone(),
+                    tables: requests.iter().map(|request| request.into.clone()).collect(),
+                    why: why(&error),
+                });
+            }
+        }
+        snapshot = retry::reopen(planned, &requests, session).await?;
+    }
+    Err(Error::internal("reading came to no end"))
+}
+
+/// Reads all chunks of `snapshot` and closes it. When it was lost, nothing is at work on it any more.
+async fn read(snapshot: Box<dyn Snapshot>, queue: &Arc<Queue>) -> Result<()> {
     // A box inside, so that the snapshot can be taken out again to be closed.
-    let snapshot: Arc<Box<dyn Snapshot>> = Arc::new(planned.source.open(&requests, session).await?);
-    let position = snapshot.position().clone();
-    observer.event(&Event::SnapshotOpened {
-        connection: planned.connection.clone(),
-        position: position.to_string(),
-    });
-    let queue = Arc::new(Queue::fill(&**snapshot, requests, stage, observer.clone())?);
+    let snapshot = Arc::new(snapshot);
     let mut workers = JoinSet::new();
     for _ in 0..snapshot.parallelism().clamp(1, queue.len().max(1)) {
         workers.spawn(work(snapshot.clone(), queue.clone()));
     }
+    let mut outcome = Ok(());
     while let Some(ended) = workers.join_next().await {
-        ended.map_err(|error| Error::internal(format!("a worker broke down: {error}")))??;
+        outcome =
+            ended.map_err(|error| Error::internal(format!("a worker broke down: {error}")))?;
+        match &outcome {
+            Ok(()) => {}
+            Err(lost) if lost.kind() == ErrorKind::SnapshotLost => workers.shutdown().await,
+            Err(_) => return outcome,
+        }
     }
     let Some(snapshot) = Arc::into_inner(snapshot) else {
         return Err(Error::internal("a worker outlived its work"));
     };
-    snapshot.close().await?;
-    let tables = queue.into_staged()?;
-    Ok(Extracted { connection: planned.connection.clone(), position, tables })
+    let closed = snapshot.close().await;
+    outcome.and(closed)
 }
 
 async fn work(snapshot: Arc<Box<dyn Snapshot>>, queue: Arc<Queue>) -> Result<()> {
     while let Some(chunk) = queue.next() {
         let table = queue.table(&chunk)?;
         table.begin(&*queue.observer);
-        let sink = MaskingSink::wrap(&table.request, Box::new(table.sink(queue.observer.clone())));
-        snapshot
-            .read(&chunk, sink)
-            .await
-            .map_err(|error| error.context(format!("{STOPPED} `{}`", table.request.into)))?;
+        let mut attempt = 0;
+        while let Err(error) = table.read(&**snapshot, &chunk, &queue).await {
+            let (pause, error) = queue.retries.chunk(attempt, error)?;
+            let (table, why) = (&table.request.into, why(&error));
+            let what = format!("lost a part of `{table}`, and reads it again: {why}");
+            queue.observer.event(&Event::Warning { what });
+            tokio::time::sleep(pause).await;
+            attempt += 1;
+        }
         table.end_chunk(&queue).await?;
     }
     Ok(())
+}
+
+/// What happened, without the words that say to which table.
+fn why(error: &Error) -> String {
+    match error.causes() {
+        [] => error.what().to_owned(),
+        [only] => only.clone(),
+        [_, why @ ..] => why.join(": "),
+    }
 }
 
 /// The chunks still to be read, big ones first, and the tables that they belong to.
@@ -88,25 +133,27 @@ struct Queue {
     chunks: Mutex<VecDeque<Chunk>>,
     tables: Vec<Arc<TableWork>>,
     staged: Mutex<BTreeMap<usize, Staged>>,
+    retries: Arc<Retries>,
     observer: Arc<dyn Observer>,
 }
 
 impl Queue {
     fn fill(
         snapshot: &dyn Snapshot,
-        requests: Vec<TableRequest>,
+        requests: &[TableRequest],
         stage: &Stage,
+        retries: Arc<Retries>,
         observer: Arc<dyn Observer>,
     ) -> Result<Self> {
         let mut chunks = Vec::new();
         let mut tables = Vec::new();
-        for (index, request) in requests.into_iter().enumerate() {
+        for (index, request) in requests.iter().enumerate() {
             let of_table = snapshot.chunks(index);
             chunks.extend_from_slice(of_table);
             tables.push(Arc::new(TableWork {
                 index,
                 stage: stage.table(request.into.clone(), request.schema())?,
-                request,
+                request: request.clone(),
                 left: AtomicUsize::new(of_table.len()),
                 started: Mutex::new(None),
                 rows: Arc::default(),
@@ -114,7 +161,8 @@ impl Queue {
         }
         // The last chunk to end decides the wall time, so it had better be a small one.
         chunks.sort_by_key(|chunk| std::cmp::Reverse(chunk.estimated_bytes));
-        Ok(Self { chunks: Mutex::new(chunks.into()), tables, staged: Mutex::default(), observer })
+        let (chunks, staged) = (Mutex::new(chunks.into()), Mutex::default());
+        Ok(Self { chunks, tables, staged, retries, observer })
     }
 
     fn len(&self) -> usize {
@@ -128,6 +176,12 @@ impl Queue {
     fn table(&self, chunk: &Chunk) -> Result<Arc<TableWork>> {
         let table = self.tables.get(chunk.table).cloned();
         table.ok_or_else(|| Error::internal("a chunk names a table that was not asked for"))
+    }
+
+    /// Throws away what was staged; the same tables can be staged anew.
+    async fn discard(&self) -> Result<()> {
+        let stages: Vec<_> = self.tables.iter().map(|table| table.stage.clone()).collect();
+        blocking(move || stages.iter().try_for_each(TableStage::discard)).await
     }
 
     fn into_staged(self: Arc<Self>) -> Result<Vec<Staged>> {
@@ -163,11 +217,18 @@ impl TableWork {
         }
     }
 
+    /// Reads one of its chunks into the stage; what an error leaves behind does not count.
+    async fn read(&self, snapshot: &dyn Snapshot, chunk: &Chunk, queue: &Queue) -> Result<()> {
+        let sink = MaskingSink::wrap(&self.request, Box::new(self.sink(queue.observer.clone())));
+        let read = snapshot.read(chunk, sink).await;
+        read.map_err(|error| error.context(format!("{STOPPED} `{}`", self.request.into)))
+    }
+
     fn sink(&self, observer: Arc<dyn Observer>) -> StageSink {
         StageSink {
             writer: self.stage.writer(),
             table: self.request.into.clone(),
-            rows: self.rows.clone(),
+            progress: Progress { total: self.rows.clone(), unsettled: 0 },
             observer,
         }
     }
@@ -191,7 +252,7 @@ impl TableWork {
 struct StageSink {
     writer: ChunkWriter,
     table: TableName,
-    rows: Arc<AtomicU64>,
+    progress: Progress,
     observer: Arc<dyn Observer>,
 }
 
@@ -199,7 +260,7 @@ impl BatchSink for StageSink {
     fn push(&mut self, batch: RecordBatch) -> Result<()> {
         let rows = batch.num_rows() as u64;
         self.writer.push(&batch)?;
-        let rows = self.rows.fetch_add(rows, Ordering::Relaxed) + rows;
+        let rows = self.progress.add(rows);
         self.observer.event(&Event::TableProgress { table: self.table.clone(), rows });
         Ok(())
     }
@@ -211,7 +272,32 @@ impl BatchSink for StageSink {
                 format!("the source reports {rows} rows, but {} arrived", self.writer.rows()),
             ));
         }
-        self.writer.complete(rows)
+        let Self { writer, mut progress, .. } = *self;
+        writer.complete(rows)?;
+        progress.unsettled = 0;
+        Ok(())
+    }
+}
+
+/// One chunk's part of the rows that are shown as read; it goes when the chunk is lost.
+struct Progress {
+    /// Rows of the whole table.
+    total: Arc<AtomicU64>,
+    /// Rows of this chunk among them, until it is complete.
+    unsettled: u64,
+}
+
+impl Progress {
+    /// Counts `rows` more, and gives the table's.
+    fn add(&mut self, rows: u64) -> u64 {
+        self.unsettled += rows;
+        self.total.fetch_add(rows, Ordering::Relaxed) + rows
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        self.total.fetch_sub(self.unsettled, Ordering::Relaxed);
     }
 }
 

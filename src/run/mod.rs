@@ -14,6 +14,7 @@ mod ledger;
 mod lock;
 mod plan;
 mod report;
+mod retry;
 mod runner;
 mod source;
 mod staged;

@@ -15,6 +15,7 @@ use super::{
     lock::RunLock,
     plan::{Plan, PlanOptions, Target},
     report::{AuditReport, RunReport, StepReport},
+    retry::Retries,
     staged::Staged,
     transform::Models,
 };
@@ -209,8 +210,9 @@ impl Work {
             label: format!("longshore/{}/{}", plan.pipeline, self.run),
             budget: Budget::new(ByteSize::new(plan.memory().bytes() / 4)),
         };
-        let sources = plan.sources.iter();
-        let reads = sources.map(|planned| extract(planned, stage, &session, &self.observer));
+        let (sources, retries) = (plan.sources.iter(), Arc::new(Retries::new()));
+        let reads =
+            sources.map(|planned| extract(planned, stage, &session, &retries, &self.observer));
         futures::future::try_join_all(reads).await
     }
 

@@ -1,7 +1,8 @@
 //! The staged files of one table, filled by several workers at once.
 
 use std::{
-    path::PathBuf,
+    io,
+    path::{Path, PathBuf},
     sync::{
         Arc, Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -46,16 +47,17 @@ struct Files {
 }
 
 impl TableStage {
-    /// Makes the table's folder below a run's, which exists. `schema` is canonical.
+    /// Makes a folder for the table below a run's, which exists. `schema` is canonical.
+    ///
+    /// The folder is one that nobody had before: writers of an earlier attempt, which may not have
+    /// noticed its end yet, never meet the files of this one.
     pub(super) fn create(
-        run_folder: &std::path::Path,
+        run_folder: &Path,
         table: TableName,
         schema: SchemaRef,
         options: EncodeOptions,
     ) -> Result<Self> {
-        let folder = run_folder.join(table.folder());
-        std::fs::create_dir_all(&folder)
-            .or_fail(ErrorKind::Storage, || format!("cannot create `{}`", folder.display()))?;
+        let folder = fresh_folder(&run_folder.join(table.folder()))?;
         Ok(Self {
             shared: Arc::new(Shared {
                 table,
@@ -97,6 +99,22 @@ impl TableStage {
                 format!("cannot make `{}` durable", self.shared.folder.display())
             })?;
         Ok(TableFiles { schema: self.shared.schema.clone(), files: finished })
+    }
+
+    /// Removes what was staged. Nothing of it counts any more, nor what writers still bring, and the
+    /// table can be begun anew. Blocks.
+    pub fn discard(&self) -> Result<()> {
+        let failed = || format!("cannot empty `{}`", self.shared.folder.display());
+        // The folder itself stays, so that its name is not taken again.
+        for entry in std::fs::read_dir(&self.shared.folder).or_fail(ErrorKind::Storage, failed)? {
+            let removed = entry.and_then(|entry| std::fs::remove_file(entry.path()));
+            match removed {
+                // A writer that is just being dropped removes its own file.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                removed => removed.or_fail(ErrorKind::Storage, failed)?,
+            }
+        }
+        Ok(())
     }
 
     pub(super) fn options(&self) -> EncodeOptions {
@@ -150,4 +168,24 @@ impl TableStage {
         // A worker that panicked left whole files or none behind; the list is sound either way.
         self.shared.files.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Makes `wanted`, or where that exists, a folder beside it.
+fn fresh_folder(wanted: &Path) -> Result<PathBuf> {
+    let failed = || format!("cannot create `{}`", wanted.display());
+    if let Some(parent) = wanted.parent() {
+        std::fs::create_dir_all(parent).or_fail(ErrorKind::Storage, failed)?;
+    }
+    let mut folder = wanted.to_owned();
+    for number in 2_u64.. {
+        match std::fs::create_dir(&folder) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                let mut name = wanted.as_os_str().to_owned();
+                name.push(format!("~{number}"));
+                folder = name.into();
+            }
+            made => return made.or_fail(ErrorKind::Storage, failed).map(|()| folder),
+        }
+    }
+    Err(Error::internal("there is no free name for a folder"))
 }

@@ -122,3 +122,29 @@ fn old_stages_are_swept_and_young_ones_stay() {
     assert_eq!(sweep(folder.path(), std::time::Duration::from_hours(1)).unwrap(), 1);
     assert!(!stage.folder().exists());
 }
+
+#[test]
+fn a_table_begun_anew_knows_nothing_of_the_first_attempt() {
+    let options = EncodeOptions { row_group_rows: 10, ..EncodeOptions::default() };
+    let (_folder, stage, _) = stage(options);
+    let name = TableName::new("shop", "orders");
+    let lost = stage.table(name.clone(), schema()).unwrap();
+    let mut whole = lost.writer();
+    whole.push(&batch(0..5)).unwrap();
+    whole.complete(5).unwrap();
+    let mut late = lost.writer();
+    for start in (100..200).step_by(10) {
+        late.push(&batch(start..start + 10)).unwrap();
+    }
+    lost.discard().unwrap();
+    assert_eq!(std::fs::read_dir(stage.folder().join("shop/orders")).unwrap().count(), 0);
+
+    let anew = stage.table(name, schema()).unwrap();
+    let mut writer = anew.writer();
+    for start in (0..100).step_by(10) {
+        writer.push(&batch(start..start + 10)).unwrap();
+    }
+    drop(late);
+    writer.complete(100).unwrap();
+    assert_eq!(ids(&anew.finish().unwrap()), (0..100).collect::<Vec<_>>());
+}

@@ -33,6 +33,14 @@ pub(crate) enum Fault {
         /// Bytes that still arrive.
         after: u64,
     },
+    /// A request that holds these bytes reaches the server; the connection closes in the midst of
+    /// the answer.
+    CutAnswer {
+        /// What to look for.
+        request: Vec<u8>,
+        /// Bytes of the answer that still arrive.
+        after: u64,
+    },
     /// A request that holds these bytes reaches the server, which does its work; the connection
     /// closes instead of the answer.
     SwallowAnswer {
@@ -127,12 +135,12 @@ async fn accept(listener: StdListener, upstream: SocketAddr, plan: Arc<Plan>) {
 }
 
 async fn relay(mut client: TcpStream, mut server: TcpStream, plan: Arc<Plan>) {
-    let swallow = Mutex::new(false);
+    let cut = Mutex::new(None);
     let (from_client, to_client) = client.split();
     let (from_server, to_server) = server.split();
     let end = tokio::select! {
-        end = ask(from_client, to_server, &plan, &swallow) => end,
-        end = answer(from_server, to_client, &plan, &swallow) => end,
+        end = ask(from_client, to_server, &plan, &cut) => end,
+        end = answer(from_server, to_client, &plan, &cut) => end,
     };
     match end {
         End::Close => {}
@@ -141,21 +149,26 @@ async fn relay(mut client: TcpStream, mut server: TcpStream, plan: Arc<Plan>) {
     }
 }
 
-/// Passes requests on, and watches for the one whose answer is to be swallowed.
+/// Passes requests on, and watches for the one whose answer is to be cut: after how many bytes.
 async fn ask(
     mut from: ReadHalf<'_>,
     mut to: WriteHalf<'_>,
     plan: &Plan,
-    swallow: &Mutex<bool>,
+    cut: &Mutex<Option<u64>>,
 ) -> End {
     let mut seen = Vec::new();
     let mut buffer = vec![0; 64 << 10];
     loop {
         let Ok(read @ 1..) = from.read(&mut buffer).await else { return End::Close };
-        if let Some(Fault::SwallowAnswer { request }) = plan.fault() {
+        let watched = match plan.fault() {
+            Some(Fault::SwallowAnswer { request }) => Some((request, 0)),
+            Some(Fault::CutAnswer { request, after }) => Some((request, after)),
+            _ => None,
+        };
+        if let Some((request, after)) = watched {
             seen.extend_from_slice(&buffer[..read]);
             if seen.windows(request.len()).any(|window| window == request) && plan.claim() {
-                *swallow.lock().unwrap() = true;
+                *cut.lock().unwrap() = Some(after);
             }
             // What a request split over two reads needs, and no more.
             seen.drain(..seen.len().saturating_sub(request.len() - 1));
@@ -171,27 +184,31 @@ async fn answer(
     mut from: ReadHalf<'_>,
     mut to: WriteHalf<'_>,
     plan: &Plan,
-    swallow: &Mutex<bool>,
+    cut: &Mutex<Option<u64>>,
 ) -> End {
     let mut passed = 0;
     let mut buffer = vec![0; 64 << 10];
     loop {
-        let Ok(read @ 1..) = from.read(&mut buffer).await else { return End::Close };
-        if *swallow.lock().unwrap() {
-            return End::Close;
+        let Ok(mut read @ 1..) = from.read(&mut buffer).await else { return End::Close };
+        let mut is_cut = false;
+        if let Some(left) = cut.lock().unwrap().as_mut() {
+            let part = read.min(*left as usize);
+            *left -= part as u64;
+            read = part;
+            is_cut = *left == 0;
         }
         let (limit, end) = match plan.fault() {
             Some(Fault::Close { after }) => (after, End::Close),
             Some(Fault::Reset { after }) => (after, End::Reset),
             Some(Fault::Stall { after }) => (after, End::Stall),
-            Some(Fault::SwallowAnswer { .. }) | None => (u64::MAX, End::Close),
+            _ => (u64::MAX, End::Close),
         };
         let is_last = passed + read as u64 > limit && plan.claim();
         let part = if is_last { limit.saturating_sub(passed) as usize } else { read };
         if to.write_all(&buffer[..part]).await.is_err() {
             return End::Close;
         }
-        if is_last {
+        if is_last || is_cut {
             return end;
         }
         passed += read as u64;

@@ -2,6 +2,8 @@
 
 mod crash;
 mod guest;
+mod losses;
+mod shapes;
 mod tpch;
 mod types;
 

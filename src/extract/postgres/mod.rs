@@ -1,7 +1,7 @@
 //! PostgreSQL servers, best a hot standby.
 //!
-//! One coordinator holds a snapshot (`open`); workers join it and read chunks of it by binary
-//! COPY (`worker`). Every connection is [`wire`]'s, so that there is one login and one policy
+//! One coordinator holds a snapshot (`open`); readers join it (`pool`) and read chunks of it by
+//! binary COPY (`worker`). Every connection is [`wire`]'s, so that there is one login and one policy
 //! for TLS. What each type becomes is in [`mapping`].
 //!
 //! No statement of ours writes, every session is read-only from its first message on, and
@@ -10,10 +10,13 @@
 
 mod catalog;
 mod chunks;
+mod coordinator;
 pub mod copy;
+mod leaves;
 pub mod mapping;
 mod open;
 pub mod pg_type;
+mod pool;
 mod preflight;
 mod privileges;
 mod probe;
@@ -166,8 +169,7 @@ impl Source for PostgresSource {
         let place = open::Place {
             name: self.connection.name.clone(),
             sessions: self.sessions(&session.label),
-            // One connection is the coordinator's; a single worker is the least that can read.
-            workers: self.connection.connections.saturating_sub(1).max(1),
+            connections: self.connection.connections,
             budget: session.budget.clone(),
         };
         open::open(place, tables).await

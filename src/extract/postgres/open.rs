@@ -14,14 +14,16 @@ use std::collections::HashMap;
 
 use super::{
     catalog::user_sql,
-    chunks::{self, Heap},
+    chunks::{self, Extent},
+    leaves::leaves,
     pg_type::PgType,
+    pool,
     probe::{self, Candidate},
-    rows::{Row, query, query_one},
+    rows::{query, query_one},
     session::{Purpose, Sessions},
     snapshot::PostgresSnapshot,
     sql,
-    types::{TypeCatalog, oid_array},
+    types::TypeCatalog,
     wire::{WireConnection, WireError},
 };
 use crate::{
@@ -41,8 +43,8 @@ pub(super) struct Place {
     /// The connection's name.
     pub(super) name: String,
     pub(super) sessions: Sessions,
-    /// How many connections may read besides the coordinator's.
-    pub(super) workers: usize,
+    /// How many connections there may be at once, all in all.
+    pub(super) connections: usize,
     pub(super) budget: Budget,
 }
 
@@ -115,38 +117,32 @@ async fn begin(
     if !query(&mut connection, REWRITTEN).await.map_err(told)?.is_empty() {
         return Ok(None);
     }
-    let heaps = heaps(&mut connection, &relations, server.version).await.map_err(told)?;
-    let sized = |relation: &Option<Relation>| {
-        let heaps = heaps.get(&relation.as_ref()?.oid)?.as_ref()?;
-        Some(heaps.iter().map(|heap| heap.all_bytes).sum())
+    let roots = relations.iter().flatten().filter(|relation| relation.has_leaves);
+    let roots: Vec<_> = roots.map(|relation| relation.oid).collect();
+    let leaves = leaves(&mut connection, &roots, server.version).await.map_err(told)?;
+    let terms = chunks::Terms {
+        block_bytes: server.block_bytes,
+        workers: pool::readers(place.connections),
     };
-    let candidates: Vec<_> = plans
+    let extents: Vec<_> = tables
         .iter()
         .zip(&relations)
-        .map(|(plan, relation)| Candidate { plan, bytes: sized(relation) })
+        .map(|(request, relation)| {
+            let leaves = relation.as_ref().and_then(|relation| leaves.get(&relation.oid)?.clone());
+            let bytes = request.from.estimated_bytes.unwrap_or(UNKNOWN_BYTES);
+            leaves.map_or(Extent::Whole(bytes), Extent::Leaves)
+        })
+        .collect();
+    let candidates: Vec<_> = plans
+        .iter()
+        .zip(&extents)
+        .map(|(plan, extent)| Candidate { plan, bytes: extent.leaf_bytes() })
         .collect();
     let unfit = probe::unfit(&mut connection, &candidates).await.map_err(told)?;
     if let Some(unfit) = unfit {
         return Err(unfit);
     }
-    let terms = chunks::Terms {
-        version: server.version,
-        block_bytes: server.block_bytes,
-        workers: place.workers,
-    };
-    let chunks = tables
-        .iter()
-        .zip(&relations)
-        .enumerate()
-        .map(|(at, (request, relation))| {
-            let heaps = relation.as_ref().and_then(|relation| heaps.get(&relation.oid));
-            if let Some(Some(heaps)) = heaps {
-                chunks::divide(at, heaps, terms)
-            } else {
-                chunks::whole(at, request.from.estimated_bytes.unwrap_or(UNKNOWN_BYTES))
-            }
-        })
-        .collect();
+    let chunks = chunks::divide(&extents, terms);
     Ok(Some(Opened { connection, snapshot, server: server.identity, position, plans, chunks }))
 }
 
@@ -212,8 +208,8 @@ struct Relation {
     oid: u32,
     /// Whether LOCK TABLE takes it.
     is_lockable: bool,
-    /// Whether it and what lies below it may be made of heaps.
-    has_heaps: bool,
+    /// Whether what lies below it may be read by itself.
+    has_leaves: bool,
 }
 
 /// One for each of `tables`; nothing for queries.
@@ -243,7 +239,7 @@ async fn relations(
             let relation = Relation {
                 oid: row.number(1).unwrap_or_default(),
                 is_lockable: matches!(row.text(2), "r" | "p" | "v") && row.is(3),
-                has_heaps: matches!(row.text(2), "r" | "p") && row.is(3),
+                has_leaves: matches!(row.text(2), "r" | "p") && row.is(3),
             };
             found.insert(row.number::<usize>(0).unwrap_or_default(), relation);
         }
@@ -344,63 +340,3 @@ const REWRITTEN: &str = "
         AND c.relkind IN ('r', 'm') AND c.relfilenode <> 0
         AND c.relfilenode IS DISTINCT FROM pg_catalog.pg_relation_filenode(c.oid)
     LIMIT 1";
-
-/// The heaps of each relation that consists of heaps only, all of which the login may read.
-async fn heaps(
-    connection: &mut WireConnection,
-    relations: &[Option<Relation>],
-    version: u32,
-) -> Result<HashMap<u32, Option<Vec<Heap>>>, WireError> {
-    let roots: Vec<_> = relations
-        .iter()
-        .flatten()
-        .filter(|relation| relation.has_heaps)
-        .map(|relation| relation.oid)
-        .collect();
-    let mut heaps: HashMap<u32, Option<Vec<Heap>>> =
-        roots.iter().map(|oid| (*oid, Some(Vec::new()))).collect();
-    for row in query(connection, &heaps_sql(&roots, version)).await? {
-        let Some(found) = row.number(0).and_then(|oid: u32| heaps.get_mut(&oid)) else { continue };
-        if row.is(5) {
-            if let Some(list) = found.as_mut() {
-                list.push(heap(&row));
-            }
-        } else {
-            *found = None;
-        }
-    }
-    Ok(heaps)
-}
-
-fn heap(row: &Row) -> Heap {
-    Heap {
-        schema: row.text(1).to_owned(),
-        name: row.text(2).to_owned(),
-        main_bytes: row.number(3).unwrap_or_default(),
-        all_bytes: row.number(4).unwrap_or_default(),
-    }
-}
-
-fn heaps_sql(roots: &[u32], version: u32) -> String {
-    // Servers without this column have no detach that could be pending.
-    let attached = if version >= 140_000 { "AND NOT i.inhdetachpending" } else { "" };
-    format!(
-        "WITH RECURSIVE tree(root, part) AS (
-             SELECT r, r FROM pg_catalog.unnest({roots}) r
-             UNION
-             SELECT t.root, i.inhrelid
-             FROM tree t JOIN pg_catalog.pg_inherits i ON i.inhparent = t.part {attached}
-         )
-         SELECT t.root, n.nspname, c.relname, pg_catalog.pg_relation_size(c.oid),
-             pg_catalog.pg_table_size(c.oid),
-             c.relkind = 'r' AND a.amname = 'heap'
-                 AND pg_catalog.has_schema_privilege(n.oid, 'USAGE')
-                 AND pg_catalog.has_table_privilege(c.oid, 'SELECT')
-                 AND NOT pg_catalog.row_security_active(c.oid)
-         FROM tree t
-         JOIN pg_catalog.pg_class c ON c.oid = t.part AND c.relkind <> 'p'
-         JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-         LEFT JOIN pg_catalog.pg_am a ON a.oid = c.relam",
-        roots = oid_array(roots)
-    )
-}

@@ -31,7 +31,7 @@ const SUSPECT: &str = "'{NaN,infinity,-infinity,Infinity,-Infinity}'";
 /// One table to look at.
 pub(super) struct Candidate<'a> {
     pub(super) plan: &'a Plan,
-    /// How long its heaps are; nothing for what has none, a view or a query.
+    /// How long its tables are; nothing for what has none, a view or a query.
     pub(super) bytes: Option<u64>,
 }
 

@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use super::wire::{WireConnection, WireError, WireOptions};
+use super::wire::{CancelKey, WireConnection, WireError, WireOptions};
 
 /// What a connection is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,6 +50,14 @@ impl Sessions {
     pub(super) async fn connect(&self, purpose: Purpose) -> Result<WireConnection, WireError> {
         let timeout = self.statement_timeout.map_or(0, |limit| limit.as_millis()).to_string();
         WireConnection::connect(&self.options, &self.settings(purpose, &timeout)).await
+    }
+
+    /// Asks the server to stop what the session of `key` runs. It may have stopped by itself, and
+    /// the server may be gone: then there is nothing left to stop.
+    pub(super) async fn cancel(&self, key: CancelKey) {
+        if let Err(error) = key.cancel(&self.options).await {
+            tracing::debug!(%error, "a statement was not cancelled");
+        }
     }
 
     fn settings<'a>(&'a self, purpose: Purpose, timeout: &'a str) -> [(&'a str, &'a str); 16] {

@@ -2,22 +2,19 @@
 
 use std::sync::Arc;
 
-use async_trait::async_trait;
-use tokio::sync::Mutex;
-
 use super::{
     copy::{Decoder, Limits},
     open::{Opened, Place, Plan},
-    rows::query_one,
+    pool::{Pool, View},
     sql,
-    wire::WireConnection,
-    worker::{self, Job, Workers},
+    worker::{self, Job},
 };
 use crate::{
-    error::{Error, ErrorKind, Result},
+    error::{Error, Result},
     extract::{BatchSink, Chunk, Snapshot, SourcePosition},
     types::Budget,
 };
+use async_trait::async_trait;
 
 /// What a chunk under way holds besides its batch: a block that is read while one is decoded.
 const BLOCK_BYTES: u64 = 2 << 20;
@@ -28,25 +25,25 @@ pub(super) struct PostgresSnapshot {
     position: SourcePosition,
     plans: Vec<Plan>,
     chunks: Vec<Vec<Chunk>>,
-    workers: Arc<Workers>,
-    parallelism: usize,
-    /// Its transaction holds the snapshot open; it also cancels statements of workers.
-    coordinator: Arc<Mutex<WireConnection>>,
+    pool: Arc<Pool>,
     budget: Budget,
 }
 
 impl PostgresSnapshot {
     /// The view that `opened` holds.
     pub(super) fn new(opened: Opened, place: Place) -> Self {
-        let workers = Workers::new(place.sessions, opened.snapshot, opened.server, place.workers);
+        let view = View {
+            sessions: place.sessions,
+            snapshot: opened.snapshot,
+            server: opened.server,
+            was_standby: matches!(opened.position, SourcePosition::Postgres { standby: true, .. }),
+        };
         Self {
             name: place.name,
             position: opened.position,
             plans: opened.plans,
             chunks: opened.chunks,
-            workers: Arc::new(workers),
-            parallelism: place.workers,
-            coordinator: Arc::new(Mutex::new(opened.connection)),
+            pool: Arc::new(Pool::new(view, opened.connection, place.connections)),
             budget: place.budget,
         }
     }
@@ -69,7 +66,7 @@ impl Snapshot for PostgresSnapshot {
     }
 
     fn parallelism(&self) -> usize {
-        self.parallelism
+        self.pool.readers()
     }
 
     async fn read(&self, chunk: &Chunk, sink: Box<dyn BatchSink>) -> Result<()> {
@@ -80,7 +77,6 @@ impl Snapshot for PostgresSnapshot {
         };
         let limits = Limits::default();
         let permit = self.budget.take(limits.bytes as u64 + BLOCK_BYTES).await;
-        let lease = self.workers.lease().await.map_err(told)?;
         let columns: Vec<_> = request
             .columns
             .iter()
@@ -91,30 +87,18 @@ impl Snapshot for PostgresSnapshot {
             sql: sql::copy_out(&sql::select(request, &plan.types, &chunk.part)),
             decoder: Decoder::new(&columns, request.schema(), limits)?,
             sink,
-            coordinator: self.coordinator.clone(),
             permit,
         };
-        worker::run(lease, job).await.map_err(told)
+        let read = async { worker::run(self.pool.lease().await?, job).await };
+        match read.await {
+            Ok(()) => Ok(()),
+            Err(error) => Err(told(self.pool.verdict(error).await)),
+        }
     }
 
     async fn close(self: Box<Self>) -> Result<()> {
-        self.workers.close().await?;
-        let mut coordinator = self.coordinator.lock().await;
-        let told = |error: Error| {
+        self.pool.close().await.map_err(|error| {
             error.context(format!("the view of `{}` did not hold to its end", self.name))
-        };
-        let recovery = "SELECT pg_catalog.pg_is_in_recovery()";
-        let row =
-            query_one(&mut coordinator, recovery).await.map_err(|error| told(error.into()))?;
-        coordinator.simple("ROLLBACK").await.map_err(|error| told(error.into()))?;
-        let was_standby = matches!(self.position, SourcePosition::Postgres { standby: true, .. });
-        if was_standby && !row.is(0) {
-            return Err(told(Error::new(
-                ErrorKind::Refused,
-                "the standby was promoted while it was read",
-            ))
-            .hint("connect to a replica of the new primary, then run again"));
-        }
-        Ok(())
+        })
     }
 }

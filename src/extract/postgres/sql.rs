@@ -51,6 +51,9 @@ pub(super) fn select(request: &TableRequest, types: &[PgType], part: &ChunkPart)
         ChunkPart::Pages { relation, from, until } => {
             (format!("ONLY {relation}"), page_conditions(*from, *until))
         }
+        ChunkPart::Keys { relation, column, from, until } => {
+            (format!("ONLY {relation}"), key_conditions(column, *from, *until))
+        }
         ChunkPart::Whole | ChunkPart::RowIds(_) => (from_clause(&request.from), Vec::new()),
     };
     conditions.extend(request.filter.as_ref().map(|filter| format!("({filter}\n)")));
@@ -70,6 +73,13 @@ fn page_conditions(from: u32, until: Option<u32>) -> Vec<String> {
     }
     conditions.extend(until.map(|until| format!("ctid < '({until},0)'::tid")));
     conditions
+}
+
+/// Comparisons of any kind of integer with these are the index's own.
+fn key_conditions(column: &str, from: Option<i64>, until: Option<i64>) -> Vec<String> {
+    let compare = |sign: &str, key: i64| format!("{column} {sign} '{key}'::pg_catalog.int8");
+    let from = from.map(|key| compare(">=", key));
+    from.into_iter().chain(until.map(|key| compare("<", key))).collect()
 }
 
 /// `COPY` of what `select` returns.
@@ -162,6 +172,14 @@ mod tests {
         )
         "#);
         insta::assert_snapshot!(sql(pages(0, None), None), @r#"SELECT "Odd""id" FROM ONLY "public"."orders""#);
+        let keys = |from, until| ChunkPart::Keys {
+            relation: "\"public\".\"orders\"".into(),
+            column: quote("id"),
+            from,
+            until,
+        };
+        insta::assert_snapshot!(sql(keys(None, Some(i64::MIN)), None), @r#"SELECT "Odd""id" FROM ONLY "public"."orders" WHERE "id" < '-9223372036854775808'::pg_catalog.int8"#);
+        insta::assert_snapshot!(sql(keys(Some(-7), None), None), @r#"SELECT "Odd""id" FROM ONLY "public"."orders" WHERE "id" >= '-7'::pg_catalog.int8"#);
         let query = request(Some("select 1 -- one"), None);
         insta::assert_snapshot!(copy_out(&select(&query, &types, &ChunkPart::Whole)), @r#"
         COPY (SELECT "Odd""id" FROM (select 1 -- one

@@ -1,24 +1,17 @@
-//! Workers: connections that have joined the coordinator's snapshot, and what they do with a chunk.
+//! What a reader does with a chunk.
 //!
 //! One thread reads a block from the socket and decodes it right away, so that it is still in that
-//! core's cache; the server goes on sending into the socket's buffer meanwhile. A worker's
-//! connection is used again only after a chunk that came to its end.
-
-use std::sync::{Arc, Mutex, PoisonError};
+//! core's cache; the server goes on sending into the socket's buffer meanwhile. A connection is
+//! used again only after a chunk that came to its end.
 
 use tokio::{
     runtime::Handle,
-    sync::{
-        Mutex as AsyncMutex, OwnedSemaphorePermit, Semaphore, oneshot, oneshot::error::TryRecvError,
-    },
+    sync::{oneshot, oneshot::error::TryRecvError},
 };
 
 use super::{
     copy::Decoder,
-    open::IDENTITY,
-    rows::query_one,
-    session::{Purpose, Sessions},
-    sql::literal,
+    pool::Lease,
     wire::{Block, WireConnection, WireError},
 };
 use crate::{
@@ -27,96 +20,12 @@ use crate::{
     types::Permit,
 };
 
-/// All workers of a snapshot.
-pub(super) struct Workers {
-    sessions: Sessions,
-    snapshot: String,
-    server: String,
-    count: u32,
-    free: Arc<Semaphore>,
-    idle: Mutex<Vec<WireConnection>>,
-}
-
-impl Workers {
-    /// At most `count` workers that join `snapshot` of `server`. None is connected yet.
-    pub(super) fn new(sessions: Sessions, snapshot: String, server: String, count: usize) -> Self {
-        Self {
-            sessions,
-            snapshot,
-            server,
-            count: count as u32,
-            free: Arc::new(Semaphore::new(count)),
-            idle: Mutex::default(),
-        }
-    }
-
-    /// Waits for a worker that has nothing to do, or for leave to connect one more.
-    pub(super) async fn lease(self: &Arc<Self>) -> Result<Lease> {
-        let permit = self.free.clone().acquire_owned().await;
-        let permit = permit.map_err(|_| Error::internal("a closed snapshot was read"))?;
-        let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        let connection = match idle {
-            Some(connection) => connection,
-            None => self.join().await?,
-        };
-        Ok(Lease { connection, workers: self.clone(), permit })
-    }
-
-    /// Waits until no worker works, and disconnects them all.
-    pub(super) async fn close(&self) -> Result<()> {
-        let all = self.free.acquire_many(self.count).await;
-        let _all = all.map_err(|_| Error::internal("a snapshot was closed twice"))?;
-        self.free.close();
-        let idle = std::mem::take(&mut *self.idle.lock().unwrap_or_else(PoisonError::into_inner));
-        for connection in idle {
-            connection.close().await;
-        }
-        Ok(())
-    }
-
-    async fn join(&self) -> Result<WireConnection> {
-        let mut connection = self.sessions.connect(Purpose::Reader).await?;
-        let join = format!(
-            "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET TRANSACTION SNAPSHOT {}",
-            literal(&self.snapshot)
-        );
-        let elsewhere = |error: Error| {
-            error
-                .of_kind(ErrorKind::Refused)
-                .context("a worker could not join the coordinator's snapshot")
-                .because("all connections of a run must reach one and the same server")
-                .hint(
-                    "name the server itself: a load-balanced endpoint or a connection pooler \
-                     sends each connection somewhere else",
-                )
-        };
-        connection.simple(&join).await.map_err(|error| match error.sqlstate() {
-            // Invalid or unknown snapshot.
-            Some("22023" | "42704" | "55000") => elsewhere(error.into()),
-            _ => error.into(),
-        })?;
-        if query_one(&mut connection, IDENTITY).await?.text(0) != self.server {
-            return Err(elsewhere(Error::new(ErrorKind::Refused, "another server answered")));
-        }
-        Ok(connection)
-    }
-}
-
-/// A worker for one chunk.
-pub(super) struct Lease {
-    connection: WireConnection,
-    workers: Arc<Workers>,
-    permit: OwnedSemaphorePermit,
-}
-
 /// What a worker does.
 pub(super) struct Job {
     /// The COPY.
     pub(super) sql: String,
     pub(super) decoder: Decoder,
     pub(super) sink: Box<dyn BatchSink>,
-    /// Cancels the statement when the job is given up.
-    pub(super) coordinator: Arc<AsyncMutex<WireConnection>>,
     /// What the buffers are paid with.
     pub(super) permit: Permit,
 }
@@ -138,27 +47,44 @@ fn work(
     job: Job,
     mut given_up: oneshot::Receiver<()>,
 ) -> Result<()> {
-    let Lease { connection, workers, permit } = lease;
-    let Job { sql, decoder, sink, coordinator, permit: _paid } = job;
-    let backend = connection.backend_pid();
+    let Lease { connection, seat } = lease;
+    let Job { sql, decoder, sink, permit: _paid } = job;
+    let key = connection.cancel_key();
     match transfer(runtime, connection, &sql, decoder, sink, &mut given_up) {
         Ok(connection) => {
-            let mut idle = workers.idle.lock().unwrap_or_else(PoisonError::into_inner);
-            idle.extend(connection);
+            seat.give_back(connection);
+            Ok(())
         }
-        Err(error) => {
-            // The connection is closed hard by now. The server would only notice when it next
-            // sends, which can be long after.
-            runtime.block_on(cancel(&coordinator, backend));
-            return Err(error);
+        Err(Stop { error, runs_on }) => {
+            if runs_on {
+                runtime.block_on(seat.cancel(key));
+            }
+            Err(error)
         }
     }
-    drop(permit);
-    Ok(())
 }
 
-/// Reads the whole copy into `sink`. Gives the connection back where it can be used again; every
-/// error closes it.
+/// Why a chunk was not read to its end. The connection is closed hard by then.
+struct Stop {
+    error: Error,
+    /// Whether the server may still be at work on it.
+    runs_on: bool,
+}
+
+impl From<WireError> for Stop {
+    fn from(error: WireError) -> Self {
+        // What the server stopped by itself needs no cancelling.
+        Self { runs_on: error.sqlstate().is_none(), error: error.into() }
+    }
+}
+
+impl From<Error> for Stop {
+    fn from(error: Error) -> Self {
+        Self { error, runs_on: true }
+    }
+}
+
+/// Reads the whole copy into `sink`, and gives the connection back; every error closes it.
 fn transfer(
     runtime: &Handle,
     connection: WireConnection,
@@ -166,7 +92,7 @@ fn transfer(
     mut decoder: Decoder,
     mut sink: Box<dyn BatchSink>,
     given_up: &mut oneshot::Receiver<()>,
-) -> Result<Option<WireConnection>> {
+) -> Result<WireConnection, Stop> {
     // A server may work for long before it sends the first byte.
     let mut copy = runtime.block_on(unless_given_up(given_up, connection.copy_out(sql)))?;
     let mut block = Block::default();
@@ -184,44 +110,31 @@ fn transfer(
         sink.push(batch)?;
     }
     if matches!(given_up.try_recv(), Err(TryRecvError::Closed)) {
-        return Err(given_up_error());
+        return Err(given_up_error().into());
     }
-    match copy.rows() {
-        Some(sent) if sent == rows => sink.complete(rows)?,
-        sent => {
-            return Err(Error::new(
-                ErrorKind::Data,
-                format!("{rows} rows arrived, but the server counted {}", sent.unwrap_or_default()),
-            ));
-        }
-    }
-    Ok(copy.into_connection())
+    let counted = copy.rows();
+    let (true, Some(connection)) = (counted == Some(rows), copy.into_connection()) else {
+        return Err(Error::new(
+            ErrorKind::Data,
+            format!("{rows} rows arrived, but the server counted {}", counted.unwrap_or_default()),
+        )
+        .into());
+    };
+    sink.complete(rows)?;
+    Ok(connection)
 }
 
 async fn unless_given_up<T>(
     given_up: &mut oneshot::Receiver<()>,
     work: impl Future<Output = Result<T, WireError>>,
-) -> Result<T> {
+) -> Result<T, Stop> {
     tokio::select! {
         biased;
-        _ = given_up => Err(given_up_error()),
+        _ = given_up => Err(given_up_error().into()),
         done = work => Ok(done?),
     }
 }
 
 fn given_up_error() -> Error {
     Error::new(ErrorKind::Cancelled, "the read was given up")
-}
-
-/// Ends what `backend` runs. It may have ended by itself, and the coordinator may be gone: then
-/// there is nothing left to end.
-async fn cancel(coordinator: &AsyncMutex<WireConnection>, backend: i32) {
-    // Only what is ours: an error would end the coordinator's transaction, and the view with it.
-    let cancel = format!(
-        "SELECT pg_catalog.pg_cancel_backend(a.pid) FROM pg_catalog.pg_stat_activity a
-         WHERE a.pid = {backend} AND a.usename = current_user"
-    );
-    if let Err(error) = coordinator.lock().await.simple(&cancel).await {
-        tracing::debug!(%backend, sqlstate = error.sqlstate(), "a backend was not cancelled");
-    }
 }

@@ -2,6 +2,7 @@
 //! terminal likes.
 
 use std::{
+    collections::HashMap,
     fmt,
     sync::{Mutex, PoisonError},
     time::Duration,
@@ -36,8 +37,8 @@ struct State {
     more: ProgressBar,
     title: String,
     tables: usize,
-    staged: usize,
-    staged_rows: u64,
+    /// Rows of each table that is staged.
+    staged: HashMap<TableName, u64>,
     running: Vec<Running>,
 }
 
@@ -58,8 +59,7 @@ impl Bars {
             more: line(plain()),
             title: String::new(),
             tables: 0,
-            staged: 0,
-            staged_rows: 0,
+            staged: HashMap::new(),
             running: Vec::new(),
         };
         state.head.set_message("planning");
@@ -86,7 +86,14 @@ impl Observer for Bars {
                 });
             }
             Event::TableProgress { table, rows } => state.advance(table, *rows),
-            Event::TableStaged(step) => state.finish(&step.table, step.rows),
+            Event::TableStaged(step) => {
+                state.stop(&step.table);
+                state.staged.insert(step.table.clone(), step.rows);
+            }
+            Event::SnapshotLost { tables, .. } => tables.iter().for_each(|table| {
+                state.stop(table);
+                state.staged.remove(table);
+            }),
             Event::Publishing { .. } => state.title += ": publishing",
             Event::Published { .. } => state.clear(),
             _ => {}
@@ -133,9 +140,7 @@ impl State {
         }
     }
 
-    fn finish(&mut self, table: &TableName, rows: u64) {
-        self.staged += 1;
-        self.staged_rows += rows;
+    fn stop(&mut self, table: &TableName) {
         if let Some(at) = self.running.iter().position(|running| running.table == *table)
             && let Some(bar) = self.running.remove(at).bar
         {
@@ -158,12 +163,12 @@ impl State {
     }
 
     fn refresh(&self) {
-        let rows: u64 =
-            self.staged_rows + self.running.iter().map(|running| running.rows).sum::<u64>();
+        let rows: u64 = self.staged.values().sum::<u64>()
+            + self.running.iter().map(|running| running.rows).sum::<u64>();
         self.head.set_message(format!(
             "{}  {} of {} tables  {} rows",
             self.title,
-            self.staged,
+            self.staged.len(),
             self.tables,
             count(rows)
         ));

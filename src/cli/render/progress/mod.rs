@@ -42,6 +42,11 @@ pub(crate) fn words(event: &Event, detail: Detail) -> Option<(Level, String)> {
         Event::SnapshotOpened { connection, position } => {
             format!("reading {connection} as of {position}")
         }
+        Event::SnapshotLost { connection, tables, why } => {
+            let tables = plural(tables.len() as u64, "table");
+            let text = format!("lost the snapshot of {connection}, and reads {tables} anew: {why}");
+            return Some((Level::Warn, text));
+        }
         Event::TableStarted { table, kind, estimated_rows } if full => {
             let about = estimated_rows.map(|rows| format!(", about {}", plural(rows, "row")));
             format!("started {kind} {table}{}", about.unwrap_or_default())
@@ -159,6 +164,11 @@ mod tests {
                 models: 1,
             },
             Event::SnapshotOpened { connection: "shop".into(), position: "16/B374D848".into() },
+            Event::SnapshotLost {
+                connection: "shop".into(),
+                tables: vec![table.clone()],
+                why: "the server closed the connection".into(),
+            },
             Event::TableStarted {
                 table: table.clone(),
                 kind: StepKind::Extract,
@@ -195,6 +205,7 @@ mod tests {
         insta::assert_snapshot!(said(Detail::Brief), @r"
         2026-11-22T14:11:53.500Z INFO run 20261122t141153z-3f9a1c of nightly: 5 tables to extract, 1 model to compute
         2026-11-22T14:11:53.500Z INFO reading shop as of 16/B374D848
+        2026-11-22T14:11:53.500Z WARN lost the snapshot of shop, and reads 1 table anew: the server closed the connection
         2026-11-22T14:11:53.500Z INFO extracted shop.orders: 100,000 rows, 3.1 MiB in 1.25 s (80,000 rows/s)
         2026-11-22T14:11:53.500Z WARN audit warns: unique of core.order_facts (order_id), 3 rows (sql/nightly/core/order_facts.sql:4)
         2026-11-22T14:11:53.500Z WARN replica `shop` is 4m behind
@@ -208,6 +219,7 @@ mod tests {
         insta::assert_snapshot!(said(Detail::Full), @r"
         2026-11-22T14:11:53.500Z INFO run 20261122t141153z-3f9a1c of nightly: 5 tables to extract, 1 model to compute
         2026-11-22T14:11:53.500Z INFO reading shop as of 16/B374D848
+        2026-11-22T14:11:53.500Z WARN lost the snapshot of shop, and reads 1 table anew: the server closed the connection
         2026-11-22T14:11:53.500Z INFO started extract shop.orders, about 100,000 rows
         2026-11-22T14:11:53.500Z INFO extracted shop.orders: 100,000 rows, 3.1 MiB in 1.25 s (80,000 rows/s)
         2026-11-22T14:11:53.500Z INFO audit passed: unique of core.order_facts (order_id)

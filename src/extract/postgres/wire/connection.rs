@@ -7,6 +7,7 @@ use postgres_protocol::message::frontend;
 use tokio::time::timeout;
 
 use super::{
+    cancel::CancelKey,
     copy_out::CopyOut,
     error::{ServerError, WireError},
     frame::{Frames, text},
@@ -18,7 +19,7 @@ use super::{
 /// A session with a PostgreSQL server. Dropping it closes the connection at once, without a word.
 pub struct WireConnection {
     pub(super) frames: Frames,
-    backend_pid: i32,
+    cancel_key: CancelKey,
     parameters: HashMap<String, String>,
     /// A statement was sent and its end was not read: nothing else may be sent.
     pub(super) busy: bool,
@@ -52,19 +53,19 @@ impl WireConnection {
         let way = socket::open(options).await?;
         let mut frames = Frames::new(way.socket, options.read_timeout);
         let greeting = login::log_in(&mut frames, &way.encryption, options, startup).await?;
-        let login::Greeting { backend_pid, parameters } = greeting;
-        Ok(Self { frames, backend_pid, parameters, busy: false })
+        let login::Greeting { cancel_key, parameters } = greeting;
+        Ok(Self { frames, cancel_key, parameters, busy: false })
     }
 
     /// A session over `frames` whose login is done.
     #[cfg(test)]
     pub(super) fn of(frames: Frames) -> Self {
-        Self { frames, backend_pid: 0, parameters: HashMap::new(), busy: true }
+        Self { frames, cancel_key: CancelKey::NONE, parameters: HashMap::new(), busy: true }
     }
 
-    /// The server's process that serves this session, for `pg_cancel_backend` from another one.
-    pub fn backend_pid(&self) -> i32 {
-        self.backend_pid
+    /// What stops this session's statement from outside of it.
+    pub fn cancel_key(&self) -> CancelKey {
+        self.cancel_key
     }
 
     /// What the server reported of itself when the session began: `server_version`,
@@ -83,7 +84,11 @@ impl WireConnection {
         let mut rows = Vec::new();
         let mut refused = None;
         loop {
-            let frame = self.frames.next_or_error().await?;
+            let frame = match self.frames.next_or_error().await {
+                Ok(frame) => frame,
+                // A server that ends the session says why before it closes the connection.
+                Err(error) => return Err(refused.map_or(error, WireError::Server)),
+            };
             match frame.tag {
                 b'D' => rows.push(row(&frame.body)?),
                 b'E' => refused = Some(ServerError::parse(&frame.body)),

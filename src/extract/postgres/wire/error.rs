@@ -129,13 +129,18 @@ impl ServerError {
             // A conflict with replay, a deadlock, a lock not had; the server stops, starts, is full.
             "40001" | "40P01" | "55P03" | "57P01" | "57P02" | "57P03" | "57P05" | "25P03"
             | "53300" => ErrorKind::Unreachable,
-            // A statement timeout and a person's cancellation share this one.
-            "57014" if self.message.contains("user request") => ErrorKind::Cancelled,
+            // Somebody at the server ended the statement: not us, since we close the socket first.
+            "57014" if self.is_by_hand() => ErrorKind::Unreachable,
             state if state.starts_with("08") || state.starts_with("53") => ErrorKind::Unreachable,
             state if state.starts_with("58") => ErrorKind::Unreachable,
             _ if self.may_quote_values() => ErrorKind::Data,
             _ => ErrorKind::Refused,
         }
+    }
+
+    /// A statement timeout and a cancellation by a person share one SQLSTATE.
+    fn is_by_hand(&self) -> bool {
+        self.message.contains("user request")
     }
 
     fn remedy(&self) -> Option<&'static str> {
@@ -145,6 +150,7 @@ impl ServerError {
             "40001" => "raise `max_standby_streaming_delay` on the standby, or run again",
             "53300" => "lower `connections`, or raise the server's `max_connections`",
             "55P03" => "run again when nobody changes the table's definition",
+            "57014" if self.is_by_hand() => "ask the server's administrator why, then run again",
             "57014" => "raise the connection's `statement_timeout`",
             "08P01" => "connect to the server itself rather than through a pooler",
             _ => return None,
@@ -168,8 +174,8 @@ impl From<WireError> for Error {
                     }
                 }
                 match server.remedy() {
-                    Some(remedy) if kind != ErrorKind::Cancelled => told.hint(remedy),
-                    _ => told,
+                    Some(remedy) => told.hint(remedy),
+                    None => told,
                 }
             }
             WireError::Lost(_) => Self::new(ErrorKind::Unreachable, what),
@@ -205,7 +211,7 @@ mod tests {
             assert_eq!(server(state, "m").kind(), kind, "{state}");
         }
         let cancelled = server("57014", "canceling statement due to user request");
-        assert_eq!(cancelled.kind(), ErrorKind::Cancelled);
+        assert_eq!(cancelled.kind(), ErrorKind::Unreachable);
     }
 
     #[test]

@@ -13,6 +13,7 @@ use postgres_protocol::{
 };
 
 use super::{
+    cancel::CancelKey,
     error::WireError,
     frame::{Frames, text},
     options::{ChannelBinding, WireOptions},
@@ -20,10 +21,9 @@ use super::{
 };
 
 /// What the server says of itself when it is ready.
-#[derive(Default)]
 pub(super) struct Greeting {
-    /// The process that serves us.
-    pub(super) backend_pid: i32,
+    /// What stops the session's statements from outside.
+    pub(super) cancel_key: CancelKey,
     /// Its parameters, `server_version` and such.
     pub(super) parameters: HashMap<String, String>,
 }
@@ -213,7 +213,7 @@ async fn sasl_body(frames: &mut Frames, expected: u32) -> Result<Vec<u8>, WireEr
 }
 
 async fn greeting(frames: &mut Frames) -> Result<Greeting, WireError> {
-    let mut greeting = Greeting::default();
+    let mut greeting = Greeting { cancel_key: CancelKey::NONE, parameters: HashMap::new() };
     loop {
         let frame = frames.next().await?;
         match frame.tag {
@@ -223,8 +223,7 @@ async fn greeting(frames: &mut Frames) -> Result<Greeting, WireError> {
                 greeting.parameters.insert(name.to_owned(), value.to_owned());
             }
             b'K' => {
-                let pid = frame.body.first_chunk().copied().unwrap_or_default();
-                greeting.backend_pid = i32::from_be_bytes(pid);
+                greeting.cancel_key = CancelKey::read(&frame.body);
             }
             b'Z' => break,
             // NegotiateProtocolVersion: an option of ours is unknown; we send none that matter.
