@@ -15,6 +15,7 @@ use tokio::task::JoinSet;
 
 use super::{
     event::{Event, Observer},
+    memory::encode_options,
     plan::PlannedSource,
     report::StepKind,
     staged::{Staged, blocking},
@@ -22,7 +23,7 @@ use super::{
 use crate::{
     error::{Error, ErrorKind, Result},
     extract::{BatchSink, Chunk, MaskingSink, Session, Snapshot, SourcePosition, TableRequest},
-    stage::{ChunkWriter, Stage, TableStage},
+    stage::{ChunkWriter, EncodeOptions, Stage, TableStage},
     types::TableName,
 };
 
@@ -53,9 +54,15 @@ pub(super) async fn extract(
         connection: planned.connection.clone(),
         position: position.to_string(),
     });
-    let queue = Arc::new(Queue::fill(&**snapshot, requests, stage, observer.clone())?);
+    let at_once = snapshot.parallelism().max(1);
+    let encoding = planned
+        .extracts
+        .iter()
+        .map(|extract| encode_options(&extract.parquet, session.budget.ceiling(), at_once));
+    let tables = requests.into_iter().zip(encoding).collect();
+    let queue = Arc::new(Queue::fill(&**snapshot, tables, stage, observer.clone())?);
     let mut workers = JoinSet::new();
-    for _ in 0..snapshot.parallelism().clamp(1, queue.len().max(1)) {
+    for _ in 0..at_once.min(queue.len().max(1)) {
         workers.spawn(work(snapshot.clone(), queue.clone()));
     }
     while let Some(ended) = workers.join_next().await {
@@ -94,18 +101,18 @@ struct Queue {
 impl Queue {
     fn fill(
         snapshot: &dyn Snapshot,
-        requests: Vec<TableRequest>,
+        requests: Vec<(TableRequest, EncodeOptions)>,
         stage: &Stage,
         observer: Arc<dyn Observer>,
     ) -> Result<Self> {
         let mut chunks = Vec::new();
         let mut tables = Vec::new();
-        for (index, request) in requests.into_iter().enumerate() {
+        for (index, (request, encoding)) in requests.into_iter().enumerate() {
             let of_table = snapshot.chunks(index);
             chunks.extend_from_slice(of_table);
             tables.push(Arc::new(TableWork {
                 index,
-                stage: stage.table(request.into.clone(), request.schema())?,
+                stage: stage.table(request.into.clone(), request.schema(), encoding)?,
                 request,
                 left: AtomicUsize::new(of_table.len()),
                 started: Mutex::new(None),

@@ -13,12 +13,14 @@ use tokio::task::JoinSet;
 
 use super::{
     event::{Event, Observer},
+    memory::encode_options,
+    plan::Plan,
     report::StepKind,
     staged::{Staged, blocking},
 };
 use crate::{
     error::{Error, Result},
-    stage::{Stage, TableStage},
+    stage::{EncodeOptions, Stage, TableStage},
     transform::{BatchStream, Engine, PlannedModel},
     types::{TableFiles, TableName},
 };
@@ -33,17 +35,23 @@ pub(super) struct Models {
     unmade: BTreeSet<TableName>,
     running: JoinSet<Result<Staged>>,
     engine: Arc<Engine>,
+    encoding: EncodeOptions,
     observer: Arc<dyn Observer>,
 }
 
 impl Models {
-    pub(super) fn new(
-        models: &[PlannedModel],
-        engine: Arc<Engine>,
-        observer: Arc<dyn Observer>,
-    ) -> Self {
-        let unmade = models.iter().map(|planned| planned.model.table.clone()).collect();
-        Self { waiting: models.to_vec(), unmade, running: JoinSet::new(), engine, observer }
+    /// The models of `plan`, none of which has begun.
+    pub(super) fn new(plan: &Plan, observer: Arc<dyn Observer>) -> Self {
+        let models = &plan.models;
+        let writers = AT_ONCE.min(models.len()) * plan.engine.threads();
+        Self {
+            waiting: models.clone(),
+            unmade: models.iter().map(|planned| planned.model.table.clone()).collect(),
+            running: JoinSet::new(),
+            engine: plan.engine.clone(),
+            encoding: encode_options(&plan.parquet, plan.memory(), writers),
+            observer,
+        }
     }
 
     /// The next model that is staged, or `None` when all are. `ready` holds every table that is
@@ -67,7 +75,8 @@ impl Models {
                 .iter()
                 .filter_map(|input| Some((input.clone(), ready.get(input)?.clone())))
                 .collect();
-            let table = stage.table(planned.model.table.clone(), planned.schema.clone())?;
+            let table =
+                stage.table(planned.model.table.clone(), planned.schema.clone(), self.encoding)?;
             self.observer.event(&Event::TableStarted {
                 table: planned.model.table.clone(),
                 kind: StepKind::Model,

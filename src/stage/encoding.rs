@@ -18,16 +18,21 @@ use arrow::{
     record_batch::RecordBatch,
 };
 use parquet::{
-    basic::{Compression, Encoding, ZstdLevel},
+    basic::{Compression as Codec, Encoding, ZstdLevel},
     file::properties::{EnabledStatistics, WriterProperties},
     schema::types::ColumnPath,
 };
 
-use crate::error::{Error, Result};
+use crate::{
+    config::{Compression, ParquetConfig},
+    error::{Error, Result},
+};
 
-/// Limits on what a writer holds before it lets go.
+/// How a table's files are written, and what a writer holds before it lets go.
 #[derive(Debug, Clone, Copy)]
 pub struct EncodeOptions {
+    /// How pages are compressed.
+    pub compression: Compression,
     /// A row group closes at about so many encoded bytes in memory.
     pub row_group_bytes: usize,
     /// A row group closes at so many rows at the latest.
@@ -38,7 +43,13 @@ pub struct EncodeOptions {
 
 impl Default for EncodeOptions {
     fn default() -> Self {
-        Self { row_group_bytes: 64 << 20, row_group_rows: 1 << 20, file_bytes: 512 << 20 }
+        let ParquetConfig { compression, row_group } = ParquetConfig::default();
+        Self {
+            compression,
+            row_group_bytes: row_group.as_usize(),
+            row_group_rows: 1 << 20,
+            file_bytes: 512 << 20,
+        }
     }
 }
 
@@ -49,11 +60,14 @@ const SAMPLE: usize = 4096;
 const REPEATS: usize = 8;
 
 /// Writer properties for a table whose first batch is `batch`.
-pub(super) fn properties(schema: &SchemaRef, batch: &RecordBatch) -> Result<Arc<WriterProperties>> {
-    let level = ZstdLevel::try_new(1).map_err(|e| Error::internal(e.to_string()))?;
+pub(super) fn properties(
+    schema: &SchemaRef,
+    batch: &RecordBatch,
+    compression: Compression,
+) -> Result<Arc<WriterProperties>> {
     let mut builder = WriterProperties::builder()
         .set_created_by(format!("longshore version {}", env!("CARGO_PKG_VERSION")))
-        .set_compression(Compression::ZSTD(level))
+        .set_compression(codec(compression)?)
         .set_statistics_enabled(EnabledStatistics::Chunk)
         .set_offset_index_disabled(false)
         .set_max_row_group_row_count(None)
@@ -70,6 +84,18 @@ pub(super) fn properties(schema: &SchemaRef, batch: &RecordBatch) -> Result<Arc<
         }
     }
     Ok(Arc::new(builder.build()))
+}
+
+fn codec(compression: Compression) -> Result<Codec> {
+    Ok(match compression {
+        Compression::Zstd { level } => {
+            let level = ZstdLevel::try_new(level.into());
+            Codec::ZSTD(level.map_err(|error| Error::internal(error.to_string()))?)
+        }
+        Compression::Lz4 => Codec::LZ4_RAW,
+        Compression::Snappy => Codec::SNAPPY,
+        Compression::None => Codec::UNCOMPRESSED,
+    })
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -108,7 +108,8 @@ impl TableStage {
         if let Some(layout) = self.shared.layout.get() {
             return Ok(layout);
         }
-        let properties = encoding::properties(&self.shared.schema, batch)?;
+        let properties =
+            encoding::properties(&self.shared.schema, batch, self.shared.options.compression)?;
         Ok(self.shared.layout.get_or_init(|| Layout::new(self.shared.schema.clone(), properties)))
     }
 
