@@ -24,7 +24,7 @@ use crate::{
     error::{Error, ErrorKind, Result},
     extract::{BatchSink, Chunk, MaskingSink, Session, Snapshot, SourcePosition, TableRequest},
     stage::{ChunkWriter, EncodeOptions, Stage, TableStage},
-    types::TableName,
+    types::{Stopwatch, TableName, Timings},
 };
 
 /// How the first line of an error of this step begins; a table's name follows.
@@ -117,6 +117,7 @@ impl Queue {
                 left: AtomicUsize::new(of_table.len()),
                 started: Mutex::new(None),
                 rows: Arc::default(),
+                spent: Arc::default(),
             }));
         }
         // The last chunk to end decides the wall time, so it had better be a small one.
@@ -154,6 +155,8 @@ struct TableWork {
     left: AtomicUsize,
     started: Mutex<Option<Instant>>,
     rows: Arc<AtomicU64>,
+    /// By the chunks that count.
+    spent: Arc<Mutex<Timings>>,
 }
 
 impl TableWork {
@@ -176,6 +179,8 @@ impl TableWork {
             table: self.request.into.clone(),
             rows: self.rows.clone(),
             observer,
+            chunk: Timings::default(),
+            spent: self.spent.clone(),
         }
     }
 
@@ -185,9 +190,13 @@ impl TableWork {
             return Ok(());
         }
         let stage = self.stage.clone();
+        let mut watch = Stopwatch::start();
         let files = blocking(move || stage.finish()).await?;
+        let mut spent = *lock(&self.spent);
+        spent.write += watch.lap();
         let elapsed = lock(&self.started).map(|at| at.elapsed()).unwrap_or_default();
-        let staged = Staged::new(self.request.into.clone(), StepKind::Extract, files, elapsed);
+        let staged =
+            Staged::new(self.request.into.clone(), StepKind::Extract, files, elapsed, spent);
         queue.observer.event(&Event::TableStaged(staged.step.clone()));
         lock(&queue.staged).insert(self.index, staged);
         Ok(())
@@ -200,6 +209,9 @@ struct StageSink {
     table: TableName,
     rows: Arc<AtomicU64>,
     observer: Arc<dyn Observer>,
+    /// What this chunk's source spent.
+    chunk: Timings,
+    spent: Arc<Mutex<Timings>>,
 }
 
 impl BatchSink for StageSink {
@@ -218,7 +230,14 @@ impl BatchSink for StageSink {
                 format!("the source reports {rows} rows, but {} arrived", self.writer.rows()),
             ));
         }
-        self.writer.complete(rows)
+        let mut spent = self.writer.complete(rows)?;
+        spent += self.chunk;
+        *lock(&self.spent) += spent;
+        Ok(())
+    }
+
+    fn spent(&mut self, spent: Timings) {
+        self.chunk = spent;
     }
 }
 

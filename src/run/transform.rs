@@ -6,7 +6,7 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use tokio::task::JoinSet;
@@ -22,7 +22,7 @@ use crate::{
     error::{Error, Result},
     stage::{EncodeOptions, Stage, TableStage},
     transform::{BatchStream, Engine, PlannedModel},
-    types::{TableFiles, TableName},
+    types::{Stopwatch, TableFiles, TableName, Timings},
 };
 
 /// Models that run at once. Each uses every thread for itself; a second one fills the gaps.
@@ -112,12 +112,16 @@ async fn run(
         let (table, rows, observer) = (table.clone(), rows.clone(), observer.clone());
         writers.spawn_blocking(move || write(stream, &table, &rows, &*observer));
     }
+    let mut spent = Timings::default();
     while let Some(ended) = writers.join_next().await {
-        ended.map_err(|error| Error::internal(format!("a writer broke down: {error}")))??;
+        spent +=
+            ended.map_err(|error| Error::internal(format!("a writer broke down: {error}")))??;
     }
+    let mut watch = Stopwatch::start();
     let files = blocking(move || table.finish()).await?;
-    let staged =
-        Staged::new(planned.model.table.clone(), StepKind::Model, files, started.elapsed());
+    spent.write += watch.lap();
+    let (name, elapsed) = (planned.model.table.clone(), started.elapsed());
+    let staged = Staged::new(name, StepKind::Model, files, elapsed, spent);
     observer.event(&Event::TableStaged(staged.step.clone()));
     Ok(staged)
 }
@@ -127,15 +131,20 @@ fn write(
     table: &TableStage,
     total: &AtomicU64,
     observer: &dyn Observer,
-) -> Result<()> {
+) -> Result<Timings> {
     let mut writer = table.writer();
+    let mut watch = Stopwatch::start();
+    let mut read = Duration::ZERO;
     while let Some(batch) = stream.blocking_next() {
         let batch = batch?;
+        read += watch.lap();
         writer.push(&batch)?;
         let rows = batch.num_rows() as u64;
         let rows = total.fetch_add(rows, Ordering::Relaxed) + rows;
         observer.event(&Event::TableProgress { table: table.table().clone(), rows });
+        watch.lap();
     }
+    read += watch.lap();
     let rows = writer.rows();
-    writer.complete(rows)
+    Ok(Timings { read, ..writer.complete(rows)? })
 }

@@ -16,7 +16,7 @@ use super::{
 use crate::{
     error::{Error, ErrorKind, Result},
     extract::{BatchSink, Chunk, Snapshot, SourcePosition},
-    types::Budget,
+    types::{Budget, Stopwatch, Timings},
 };
 
 /// What a chunk under way holds besides its batch: a block that is read while one is decoded.
@@ -79,7 +79,9 @@ impl Snapshot for PostgresSnapshot {
             error.context(format!("`{}` was not read to its end", request.from.display_name()))
         };
         let limits = Limits::default();
+        let mut watch = Stopwatch::start();
         let permit = self.budget.take(limits.bytes as u64 + BLOCK_BYTES).await;
+        let spent = Timings { memory: watch.lap(), ..Timings::default() };
         let lease = self.workers.lease().await.map_err(told)?;
         let columns: Vec<_> = request
             .columns
@@ -93,6 +95,7 @@ impl Snapshot for PostgresSnapshot {
             sink,
             coordinator: self.coordinator.clone(),
             permit,
+            spent,
         };
         worker::run(lease, job).await.map_err(told)
     }

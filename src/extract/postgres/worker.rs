@@ -24,7 +24,7 @@ use super::{
 use crate::{
     error::{Error, ErrorKind, Result},
     extract::BatchSink,
-    types::Permit,
+    types::{Permit, Stopwatch, Timings},
 };
 
 /// All workers of a snapshot.
@@ -119,6 +119,8 @@ pub(super) struct Job {
     pub(super) coordinator: Arc<AsyncMutex<WireConnection>>,
     /// What the buffers are paid with.
     pub(super) permit: Permit,
+    /// What was spent on the chunk so far.
+    pub(super) spent: Timings,
 }
 
 /// Runs `job` on a thread that may block. When this future is dropped, the job stops at its next
@@ -139,9 +141,9 @@ fn work(
     mut given_up: oneshot::Receiver<()>,
 ) -> Result<()> {
     let Lease { connection, workers, permit } = lease;
-    let Job { sql, decoder, sink, coordinator, permit: _paid } = job;
+    let Job { sql, decoder, sink, coordinator, permit: _paid, spent } = job;
     let backend = connection.backend_pid();
-    match transfer(runtime, connection, &sql, decoder, sink, &mut given_up) {
+    match transfer(runtime, connection, &sql, decoder, (sink, spent), &mut given_up) {
         Ok(connection) => {
             let mut idle = workers.idle.lock().unwrap_or_else(PoisonError::into_inner);
             idle.extend(connection);
@@ -164,22 +166,28 @@ fn transfer(
     connection: WireConnection,
     sql: &str,
     mut decoder: Decoder,
-    mut sink: Box<dyn BatchSink>,
+    (mut sink, mut spent): (Box<dyn BatchSink>, Timings),
     given_up: &mut oneshot::Receiver<()>,
 ) -> Result<Option<WireConnection>> {
+    let mut watch = Stopwatch::start();
     // A server may work for long before it sends the first byte.
     let mut copy = runtime.block_on(unless_given_up(given_up, connection.copy_out(sql)))?;
     let mut block = Block::default();
     loop {
         let next = runtime.block_on(unless_given_up(given_up, copy.next_block(block)))?;
+        spent.read += watch.lap();
         let Some(next) = next else { break };
         decoder.feed(&next)?;
+        spent.decode += watch.lap();
         while let Some(batch) = decoder.take_batch() {
             sink.push(batch)?;
         }
         block = next;
+        // What the sink did, it measures itself.
+        watch.lap();
     }
     let (last, rows) = decoder.finish()?;
+    spent.decode += watch.lap();
     if let Some(batch) = last {
         sink.push(batch)?;
     }
@@ -187,7 +195,10 @@ fn transfer(
         return Err(given_up_error());
     }
     match copy.rows() {
-        Some(sent) if sent == rows => sink.complete(rows)?,
+        Some(sent) if sent == rows => {
+            sink.spent(spent);
+            sink.complete(rows)?;
+        }
         sent => {
             return Err(Error::new(
                 ErrorKind::Data,
