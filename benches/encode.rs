@@ -35,9 +35,11 @@ use columns::{BATCH_ROWS, ROWS};
 fn fresh(batches: &[RecordBatch]) -> (TempDir, TableStage) {
     let folder = tempfile::tempdir().expect("a folder");
     let run = RunId::new(jiff::Timestamp::UNIX_EPOCH);
-    let stage = Stage::create(folder.path(), &run, EncodeOptions::default()).expect("a stage");
+    let stage = Stage::create(folder.path(), &run).expect("a stage");
     let schema = batches[0].schema();
-    let table = stage.table(TableName::new("bench", "encode"), schema).expect("a table");
+    let table = stage
+        .table(TableName::new("bench", "encode"), schema, EncodeOptions::default())
+        .expect("a table");
     (folder, table)
 }
 

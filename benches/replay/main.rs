@@ -155,9 +155,11 @@ fn replay(run: &Run, step: Step, stream: &Stream) -> Cost {
 
 fn table(folder: &Path, stream: &Stream) -> TableStage {
     let run = RunId::new(jiff::Timestamp::now());
-    let stage = Stage::create(folder, &run, EncodeOptions::default()).expect("a stage");
+    let stage = Stage::create(folder, &run).expect("a stage");
     let name = TableName::new("replay", "stream");
-    stage.table(name, schema(&stream.columns)).expect("a table in the stage")
+    stage
+        .table(name, schema(&stream.columns), EncodeOptions::default())
+        .expect("a table in the stage")
 }
 
 /// Has `threads` take the chunks in turn, into `table` where there is one; the CPU time of all.

@@ -80,6 +80,9 @@ pub(crate) fn show(report: &RunReport, project: &Project, cli: &Invocation) {
         let warehouse = place_of(&project.warehouse, &project.root);
         cli.talk.raw(&render::summary(report, &warehouse, cli.talk.paint()));
     }
+    if cli.talk.detail() >= Detail::Full {
+        cli.talk.raw(&render::bounds(&report.steps, cli.talk.paint()));
+    }
 }
 
 /// Notes when publishing begins, for what a signal means from then on.

@@ -6,7 +6,7 @@ use super::{
     args::Runs,
     invocation::Invocation,
     render::{self, Paint, Shape, Table, count, duration},
-    talk::Outcome,
+    talk::{Detail, Outcome},
 };
 use crate::{
     config::Project,
@@ -22,7 +22,7 @@ pub(crate) async fn runs(args: &Runs, cli: &mut Invocation) -> Outcome {
         if args.json {
             return cli.output.json(&detail);
         }
-        return cli.output.print(&shown(&detail, cli.output.paint()));
+        return cli.output.print(&shown(&detail, cli.talk.detail(), cli.output.paint()));
     }
     let ledger = Ledger::open(&project.state_dir()).await?;
     let records = ledger.runs(args.limit).await?;
@@ -85,7 +85,7 @@ fn took(record: &RunRecord) -> String {
     elapsed.map(duration).unwrap_or_default()
 }
 
-fn shown(detail: &RunDetail, paint: Paint) -> String {
+fn shown(detail: &RunDetail, how_much: Detail, paint: Paint) -> String {
     let record = &detail.record;
     let mut text = format!("run {} of {}: {}", record.run, record.pipeline, record.outcome);
     if let Some(generation) = record.generation {
@@ -102,6 +102,9 @@ fn shown(detail: &RunDetail, paint: Paint) -> String {
     if !detail.steps.is_empty() {
         text += "\n";
         text += &render::steps(&detail.steps).render(paint);
+        if how_much >= Detail::Full {
+            text += &render::bounds(&detail.steps, paint);
+        }
     }
     text += "\n";
     text += &render::audits(&detail.audits);
@@ -156,13 +159,14 @@ mod tests {
             bytes: 3_251_200,
             files: 1,
             elapsed: Duration::from_millis(1_250),
+            spent: None,
         };
         let detail = RunDetail {
             record: record("20261121t141153z-0b7d55", RunOutcome::Failed),
             steps: vec![step],
             audits: Vec::new(),
         };
-        insta::assert_snapshot!(shown(&detail, Paint::Plain), @r"
+        insta::assert_snapshot!(shown(&detail, Detail::Brief, Paint::Plain), @r"
         run 20261121t141153z-0b7d55 of nightly: failed
         started 2026-11-22T14:11:53Z, took 1m 27s
         error: `nightly` was not published: why

@@ -34,8 +34,8 @@ pub use origin::Origin;
 pub use pattern::{NamePattern, TablePattern};
 pub use resolve::{ModelHeader, model_header};
 pub use resolved::{
-    ColumnRules, Connection, ExtractGroup, Format, Mask, Mode, Pipeline, Project, Selection,
-    SourceKind, TableRule, WarehouseConfig,
+    ColumnRules, Compression, Connection, ExtractGroup, Format, Mask, Mode, ParquetConfig,
+    Pipeline, Project, Selection, SourceKind, TableRule, WarehouseConfig,
 };
 pub use schema::{SchemaOf, json_schema};
 pub use secret::Secret;

@@ -22,6 +22,8 @@ pub(super) struct Project {
     /// machine or its cgroup has, at least 256 MiB and at most 4 GiB.
     #[schemars(with = "Option<schema::Size>")]
     pub(super) memory: Option<Text>,
+    /// How Parquet files are written, unless a pipeline or a table says otherwise.
+    pub(super) parquet: Option<Parquet>,
     /// The databases that may be read, by a name of your choice.
     pub(super) connections: Option<Named<Connection>>,
 }
@@ -41,6 +43,24 @@ pub(super) struct Warehouse {
     /// `aws_endpoint`, … Keep secrets out of this file: `${NAME}`, `${file:…}`, `${command:…}`.
     #[schemars(with = "Option<Named<schema::Scalar>>")]
     pub(super) options: Option<Named<Text>>,
+}
+
+/// How Parquet files are written. What is left out is inherited: a table from its pipeline, a
+/// pipeline from `longshore.yml`.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Parquet {
+    /// How pages are compressed: `zstd` (the default), `lz4`, `snappy` or `none`.
+    #[schemars(with = "Option<schema::Compression>")]
+    pub(super) compression: Option<Text>,
+    /// How hard zstd tries, from 1 (the fastest, and the default) to 22 (the smallest files).
+    #[schemars(with = "Option<schema::Level>")]
+    pub(super) level: Option<Text>,
+    /// A row group ends at about this many encoded bytes, from `1MiB` to `1GiB`; `64MiB` by
+    /// default. It ends earlier at 1,048,576 rows, with its part of a source table, or where
+    /// `memory` does not hold one for each worker.
+    #[schemars(with = "Option<schema::Size>")]
+    pub(super) row_group: Option<Text>,
 }
 
 /// A database that may be read: its address, login and limits.
@@ -78,6 +98,9 @@ pub(super) struct Pipeline {
     /// The folder of SQL models, relative to the project. Every `.sql` file below it makes one
     /// table: `mart/revenue.sql` makes `mart.revenue`.
     pub(super) transform: Option<Text>,
+    /// How the Parquet files of its tables and models are written, where it differs from
+    /// `longshore.yml`.
+    pub(super) parquet: Option<Parquet>,
 }
 
 /// The tables to read from one connection, all in one consistent snapshot.
@@ -118,6 +141,8 @@ pub(super) struct TableRule {
     pub(super) filter: Option<Text>,
     /// Checks that must hold before anything is published.
     pub(super) audits: Option<Vec<At<Audit>>>,
+    /// How the Parquet files of these tables are written, where it differs from the pipeline.
+    pub(super) parquet: Option<Parquet>,
     /// Leave these tables out.
     #[schemars(with = "Option<schema::Flag>")]
     pub(super) skip: Option<Text>,

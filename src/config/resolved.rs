@@ -15,6 +15,8 @@ pub struct Project {
     pub warehouse: WarehouseConfig,
     /// The one ceiling for the process's large buffers.
     pub memory: ByteSize,
+    /// How Parquet files are written, unless a pipeline or a table says otherwise.
+    pub parquet: ParquetConfig,
     /// The connections as they are written; see [`Project::connection`].
     pub(super) connections: Connections,
 }
@@ -51,6 +53,37 @@ pub enum Format {
     Delta,
     /// Plain Parquet files and a manifest.
     Parquet,
+}
+
+/// How Parquet files are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ParquetConfig {
+    /// How pages are compressed.
+    pub compression: Compression,
+    /// A row group ends at about this many encoded bytes at the latest.
+    pub row_group: ByteSize,
+}
+
+impl Default for ParquetConfig {
+    fn default() -> Self {
+        Self { compression: Compression::Zstd { level: 1 }, row_group: ByteSize::mib(64) }
+    }
+}
+
+/// How the pages of a Parquet file are compressed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Compression {
+    /// Zstandard.
+    Zstd {
+        /// From 1 (fastest) to 22 (smallest).
+        level: u8,
+    },
+    /// LZ4, in the variant that Parquet calls `LZ4_RAW`.
+    Lz4,
+    /// Snappy.
+    Snappy,
+    /// Not at all.
+    None,
 }
 
 /// A source's address, login and limits.
@@ -93,6 +126,8 @@ pub struct Pipeline {
     pub extract: Vec<ExtractGroup>,
     /// The folder of its models, absolute, where it has any.
     pub transform: Option<PathBuf>,
+    /// How the Parquet files of its models are written.
+    pub parquet: ParquetConfig,
     /// The start of its file.
     pub origin: Origin,
 }
@@ -126,6 +161,8 @@ pub struct TableRule {
     pub filter: Option<String>,
     /// Checks before publishing.
     pub audits: Vec<Audit>,
+    /// How its Parquet files are written.
+    pub parquet: ParquetConfig,
     /// Where it is written.
     pub origin: Origin,
 }

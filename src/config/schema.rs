@@ -146,6 +146,19 @@ scalar!(
     keyword(&["delta", "parquet"])
 );
 scalar!(
+    /// How Parquet pages are compressed.
+    Compression,
+    keyword(&["zstd", "lz4", "snappy", "none"])
+);
+scalar!(
+    /// How hard zstd tries.
+    Level,
+    json_schema!({
+        "type": ["integer", "string"], "minimum": 1, "maximum": 22,
+        "pattern": format!("^[0-9]+$|{INTERPOLATED}")
+    })
+);
+scalar!(
     /// How new rows meet published ones.
     Mode,
     keyword(&["replace", "append"])

@@ -23,7 +23,7 @@ pub use sink::MaskingSink;
 use crate::{
     config::{Connection, SourceKind, TablePattern},
     error::Result,
-    types::{Budget, ColumnType},
+    types::{Budget, ColumnType, Timings},
 };
 
 /// A connection that can be read. Displays as its name and kind, never its credentials.
@@ -92,6 +92,10 @@ pub trait BatchSink: Send {
     /// The chunk is whole: the source says that it holds `rows` rows. What was pushed counts only
     /// from here on. An error when `rows` differs from the rows that were pushed.
     fn complete(self: Box<Self>, rows: u64) -> Result<()>;
+
+    /// Where the source's side of the chunk spent its time; told once, right before
+    /// [`BatchSink::complete`].
+    fn spent(&mut self, _: Timings) {}
 }
 
 /// What every connection to a source carries with it for the length of a run.

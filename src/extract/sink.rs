@@ -1,6 +1,6 @@
 //! Sinks that wrap sinks: behaviour that every source gets for nothing.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use arrow::{
     array::{Array, ArrayRef, AsArray, StringViewBuilder},
@@ -13,6 +13,7 @@ use super::{BatchSink, TableRequest};
 use crate::{
     config::Mask,
     error::{Error, Result},
+    types::{Stopwatch, Timings},
 };
 
 /// Makes masked columns unreadable before the wrapped sink sees them.
@@ -20,6 +21,7 @@ pub struct MaskingSink {
     inner: Box<dyn BatchSink>,
     masks: Vec<(usize, Mask)>,
     schema: SchemaRef,
+    spent: Duration,
 }
 
 impl MaskingSink {
@@ -34,12 +36,13 @@ impl MaskingSink {
         if masks.is_empty() {
             return inner;
         }
-        Box::new(Self { inner, masks, schema: request.schema() })
+        Box::new(Self { inner, masks, schema: request.schema(), spent: Duration::ZERO })
     }
 }
 
 impl BatchSink for MaskingSink {
     fn push(&mut self, batch: RecordBatch) -> Result<()> {
+        let mut watch = Stopwatch::start();
         let mut columns = batch.columns().to_vec();
         for (at, mask) in &self.masks {
             let column = columns
@@ -49,11 +52,17 @@ impl BatchSink for MaskingSink {
         }
         let batch = RecordBatch::try_new(self.schema.clone(), columns)
             .map_err(|error| Error::internal(format!("a masked batch is malformed: {error}")))?;
+        self.spent += watch.lap();
         self.inner.push(batch)
     }
 
     fn complete(self: Box<Self>, rows: u64) -> Result<()> {
         self.inner.complete(rows)
+    }
+
+    fn spent(&mut self, mut spent: Timings) {
+        spent.decode += self.spent;
+        self.inner.spent(spent);
     }
 }
 

@@ -15,6 +15,7 @@ use tokio::task::JoinSet;
 
 use super::{
     event::{Event, Observer},
+    memory::encode_options,
     plan::PlannedSource,
     report::StepKind,
     retry::{self, Retries},
@@ -23,8 +24,8 @@ use super::{
 use crate::{
     error::{Error, ErrorKind, Result},
     extract::{BatchSink, Chunk, MaskingSink, Session, Snapshot, SourcePosition, TableRequest},
-    stage::{ChunkWriter, Stage, TableStage},
-    types::TableName,
+    stage::{ChunkWriter, EncodeOptions, Stage, TableStage},
+    types::{Stopwatch, TableName, Timings},
 };
 
 /// How the first line of an error of this step begins; a table's name follows.
@@ -57,7 +58,13 @@ pub(super) async fn extract(
             connection: connection.clone(),
             position: position.to_string(),
         });
-        let queue = Queue::fill(&*snapshot, &requests, stage, retries.clone(), observer.clone())?;
+        let at_once = snapshot.parallelism().max(1);
+        let encoding = planned
+            .extracts
+            .iter()
+            .map(|extract| encode_options(&extract.parquet, session.budget.ceiling(), at_once));
+        let wanted = requests.iter().cloned().zip(encoding).collect();
+        let queue = Queue::fill(&*snapshot, wanted, stage, retries.clone(), observer.clone())?;
         let queue = Arc::new(queue);
         match read(snapshot, &queue).await {
             Ok(()) => return Ok(Extracted { connection, position, tables: queue.into_staged()? }),
@@ -79,9 +86,10 @@ pub(super) async fn extract(
 /// Reads all chunks of `snapshot` and closes it. When it was lost, nothing is at work on it any more.
 async fn read(snapshot: Box<dyn Snapshot>, queue: &Arc<Queue>) -> Result<()> {
     // A box inside, so that the snapshot can be taken out again to be closed.
+    let at_once = snapshot.parallelism().max(1);
     let snapshot = Arc::new(snapshot);
     let mut workers = JoinSet::new();
-    for _ in 0..snapshot.parallelism().clamp(1, queue.len().max(1)) {
+    for _ in 0..at_once.min(queue.len().max(1)) {
         workers.spawn(work(snapshot.clone(), queue.clone()));
     }
     let mut outcome = Ok(());
@@ -140,23 +148,24 @@ struct Queue {
 impl Queue {
     fn fill(
         snapshot: &dyn Snapshot,
-        requests: &[TableRequest],
+        wanted: Vec<(TableRequest, EncodeOptions)>,
         stage: &Stage,
         retries: Arc<Retries>,
         observer: Arc<dyn Observer>,
     ) -> Result<Self> {
         let mut chunks = Vec::new();
         let mut tables = Vec::new();
-        for (index, request) in requests.iter().enumerate() {
+        for (index, (request, encoding)) in wanted.into_iter().enumerate() {
             let of_table = snapshot.chunks(index);
             chunks.extend_from_slice(of_table);
             tables.push(Arc::new(TableWork {
                 index,
-                stage: stage.table(request.into.clone(), request.schema())?,
-                request: request.clone(),
+                stage: stage.table(request.into.clone(), request.schema(), encoding)?,
+                request,
                 left: AtomicUsize::new(of_table.len()),
                 started: Mutex::new(None),
                 rows: Arc::default(),
+                spent: Arc::default(),
             }));
         }
         // The last chunk to end decides the wall time, so it had better be a small one.
@@ -201,6 +210,8 @@ struct TableWork {
     left: AtomicUsize,
     started: Mutex<Option<Instant>>,
     rows: Arc<AtomicU64>,
+    /// By the chunks that count.
+    spent: Arc<Mutex<Timings>>,
 }
 
 impl TableWork {
@@ -230,6 +241,8 @@ impl TableWork {
             table: self.request.into.clone(),
             progress: Progress { total: self.rows.clone(), unsettled: 0 },
             observer,
+            chunk: Timings::default(),
+            spent: self.spent.clone(),
         }
     }
 
@@ -239,9 +252,13 @@ impl TableWork {
             return Ok(());
         }
         let stage = self.stage.clone();
+        let mut watch = Stopwatch::start();
         let files = blocking(move || stage.finish()).await?;
+        let mut spent = *lock(&self.spent);
+        spent.write += watch.lap();
         let elapsed = lock(&self.started).map(|at| at.elapsed()).unwrap_or_default();
-        let staged = Staged::new(self.request.into.clone(), StepKind::Extract, files, elapsed);
+        let staged =
+            Staged::new(self.request.into.clone(), StepKind::Extract, files, elapsed, spent);
         queue.observer.event(&Event::TableStaged(staged.step.clone()));
         lock(&queue.staged).insert(self.index, staged);
         Ok(())
@@ -254,6 +271,9 @@ struct StageSink {
     table: TableName,
     progress: Progress,
     observer: Arc<dyn Observer>,
+    /// What this chunk's source spent.
+    chunk: Timings,
+    spent: Arc<Mutex<Timings>>,
 }
 
 impl BatchSink for StageSink {
@@ -272,10 +292,17 @@ impl BatchSink for StageSink {
                 format!("the source reports {rows} rows, but {} arrived", self.writer.rows()),
             ));
         }
-        let Self { writer, mut progress, .. } = *self;
-        writer.complete(rows)?;
+        let Self { writer, mut progress, chunk, spent, .. } = *self;
+        let encoded = writer.complete(rows)?;
         progress.unsettled = 0;
+        let mut spent = lock(&spent);
+        *spent += encoded;
+        *spent += chunk;
         Ok(())
+    }
+
+    fn spent(&mut self, spent: Timings) {
+        self.chunk = spent;
     }
 }
 

@@ -14,7 +14,7 @@ use sqlx::{
 use super::{AuditReport, RunReport, StepReport};
 use crate::{
     error::{Context, Error, ErrorKind, Result},
-    types::{Generation, PipelineName, RunId},
+    types::{Generation, PipelineName, RunId, Timings},
 };
 
 /// The open ledger. Cloning shares it.
@@ -141,8 +141,9 @@ impl Ledger {
     /// Notes a staged table.
     pub async fn step(&self, run: &RunId, step: &StepReport) -> Result<()> {
         sqlx::query(
-            "insert into steps (run, table_name, kind, rows, bytes, files, seconds) \
-             values (?, ?, ?, ?, ?, ?, ?)",
+            "insert into steps (run, table_name, kind, rows, bytes, files, seconds, \
+             memory_seconds, read_seconds, decode_seconds, encode_seconds, write_seconds) \
+             values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         )
         .bind(run.as_str())
         .bind(step.table.to_string())
@@ -151,6 +152,11 @@ impl Ledger {
         .bind(step.bytes as i64)
         .bind(step.files as i64)
         .bind(step.elapsed.as_secs_f64())
+        .bind(step.spent.map(|spent| spent.memory.as_secs_f64()))
+        .bind(step.spent.map(|spent| spent.read.as_secs_f64()))
+        .bind(step.spent.map(|spent| spent.decode.as_secs_f64()))
+        .bind(step.spent.map(|spent| spent.encode.as_secs_f64()))
+        .bind(step.spent.map(|spent| spent.write.as_secs_f64()))
         .execute(&self.pool)
         .await
         .or_fail(ErrorKind::Storage, broken)?;
@@ -313,6 +319,27 @@ fn step(row: &SqliteRow) -> Result<StepReport> {
         bytes: row.get::<i64, _>("bytes") as u64,
         files: row.get::<i64, _>("files") as u64,
         elapsed: Duration::try_from_secs_f64(row.get("seconds")).map_err(damaged)?,
+        spent: spent(row)?,
+    })
+}
+
+fn spent(row: &SqliteRow) -> Result<Option<Timings>> {
+    let part = |column| {
+        let seconds: Option<f64> = row.get(column);
+        seconds.map(Duration::try_from_secs_f64).transpose().map_err(damaged)
+    };
+    let parts = (
+        part("memory_seconds")?,
+        part("read_seconds")?,
+        part("decode_seconds")?,
+        part("encode_seconds")?,
+        part("write_seconds")?,
+    );
+    Ok(match parts {
+        (Some(memory), Some(read), Some(decode), Some(encode), Some(write)) => {
+            Some(Timings { memory, read, decode, encode, write })
+        }
+        _ => None,
     })
 }
 
@@ -351,6 +378,7 @@ mod tests {
             bytes: 512,
             files: 1,
             elapsed: Duration::from_millis(1500),
+            spent: Some(Timings { read: Duration::from_millis(900), ..Timings::default() }),
         };
         ledger.step(&good, &step).await.unwrap();
         let audit = AuditReport {
@@ -368,7 +396,7 @@ mod tests {
             run: good.clone(),
             pipeline: nightly,
             generation: Some(Generation(3)),
-            steps: vec![step],
+            steps: vec![step.clone()],
             audits: vec![audit.clone()],
             elapsed: Duration::from_secs(2),
         };
@@ -382,6 +410,7 @@ mod tests {
         let detail = ledger.run(good.as_str()).await.unwrap().unwrap();
         assert_eq!(detail.record.generation, Some(Generation(3)));
         assert_eq!((detail.record.rows, detail.steps[0].rows), (7, 7));
+        assert_eq!(detail.steps[0].spent, step.spent);
         assert_eq!(detail.audits, [audit]);
         let failed = ledger.run(bad.as_str()).await.unwrap().unwrap().record;
         assert_eq!(failed.outcome, RunOutcome::Failed);

@@ -12,6 +12,7 @@ mod event;
 mod extract;
 mod ledger;
 mod lock;
+mod memory;
 mod plan;
 mod report;
 mod retry;

@@ -9,7 +9,7 @@ use arrow::datatypes::SchemaRef;
 
 use super::{source, target};
 use crate::{
-    config::{Audit, Mode, NamePattern, Pipeline, Project},
+    config::{Audit, Mode, NamePattern, ParquetConfig, Pipeline, Project},
     error::{Error, ErrorKind, Result, did_you_mean},
     extract::{Preflight, Source, TableRequest},
     transform::{AuditTarget, Engine, EngineOptions, PlannedModel, load_models},
@@ -37,6 +37,8 @@ pub struct Plan {
     pub base: Option<GenerationRecord>,
     /// Every published table, for models and audits to read where this run does not make it.
     pub published: BTreeMap<TableName, TableFiles>,
+    /// How the files of models are written.
+    pub(super) parquet: ParquetConfig,
     pub(super) project: Arc<Project>,
     pub(super) warehouse: Warehouse,
     pub(super) engine: Arc<Engine>,
@@ -62,6 +64,8 @@ pub struct PlannedExtract {
     pub mode: Mode,
     /// What must hold before publishing.
     pub audits: Vec<Audit>,
+    /// How its files are written.
+    pub parquet: ParquetConfig,
 }
 
 /// A table that a run makes, however it comes about.
@@ -120,6 +124,7 @@ impl Plan {
             models,
             base,
             published,
+            parquet: pipeline.parquet,
             project,
             warehouse,
             engine,

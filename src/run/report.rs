@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::types::{Generation, PipelineName, RunId, TableName};
+use crate::types::{Generation, PipelineName, RunId, TableName, Timings};
 
 /// A run that ended well.
 #[derive(Debug, Clone, Serialize)]
@@ -51,6 +51,9 @@ pub struct StepReport {
     /// From the first chunk's start to the last one's end.
     #[serde(serialize_with = "seconds", rename = "seconds")]
     pub elapsed: Duration,
+    /// Where the time of its workers went; unknown of runs by versions that did not measure it.
+    #[serde(rename = "worker_seconds")]
+    pub spent: Option<Timings>,
 }
 
 impl StepReport {

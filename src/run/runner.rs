@@ -23,7 +23,7 @@ use crate::{
     config::{Mode, Pipeline, Project},
     error::{Error, Result},
     extract::Session,
-    stage::{self, EncodeOptions, Stage},
+    stage::{self, Stage},
     types::{Budget, ByteSize, Generation, RunId, TableFiles, TableName},
     warehouse::{Cause, Keep, Publication, SourceRecord, TableChange, Warehouse},
 };
@@ -171,7 +171,7 @@ impl Work {
     ) -> Result<(Vec<SourceRecord>, BTreeMap<TableName, TableFiles>)> {
         let state = plan.project.state_dir();
         stage::sweep(&state, KEEP_STAGES)?;
-        let stage = Stage::create(&state, &self.run, encode_options(plan.memory()))?;
+        let stage = Stage::create(&state, &self.run)?;
         let mut staged = BTreeMap::new();
         let mut positions = Vec::new();
         let targets: BTreeMap<TableName, Target> =
@@ -194,7 +194,7 @@ impl Work {
             self.audit(plan, &targets, table, &staged).await?;
         }
 
-        let mut models = Models::new(&plan.models, plan.engine.clone(), self.observer.clone());
+        let mut models = Models::new(plan, self.observer.clone());
         while let Some(table) = models.next(&stage, &readable(plan, &targets, &staged)).await? {
             let name = table.step.table.clone();
             self.keep(table, &mut staged).await?;
@@ -311,11 +311,4 @@ fn readable(
         tables.insert(name.clone(), files);
     }
     tables
-}
-
-/// Row groups small enough that a writer's share of the ceiling holds two of them.
-fn encode_options(memory: ByteSize) -> EncodeOptions {
-    let default = EncodeOptions::default();
-    let share = memory.as_usize() / 32;
-    EncodeOptions { row_group_bytes: share.clamp(4 << 20, default.row_group_bytes), ..default }
 }

@@ -37,6 +37,7 @@ async fn plan_source(connection: &Connection, groups: &[&ExtractGroup]) -> Resul
             request,
             mode: rule.mode,
             audits: rule.audits,
+            parquet: rule.parquet,
         }));
     }
     Ok(PlannedSource { connection: connection.name.clone(), preflight, extracts, source })

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::report::{StepKind, StepReport};
 use crate::{
     error::{Error, Result},
-    types::{TableFiles, TableName},
+    types::{TableFiles, TableName, Timings},
 };
 
 /// A table of this run, staged whole.
@@ -20,6 +20,7 @@ impl Staged {
         kind: StepKind,
         files: TableFiles,
         elapsed: Duration,
+        spent: Timings,
     ) -> Self {
         let step = StepReport {
             table,
@@ -28,6 +29,7 @@ impl Staged {
             bytes: files.bytes(),
             files: files.files.len() as u64,
             elapsed,
+            spent: Some(spent),
         };
         Self { files, step }
     }

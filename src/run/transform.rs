@@ -6,21 +6,23 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use tokio::task::JoinSet;
 
 use super::{
     event::{Event, Observer},
+    memory::encode_options,
+    plan::Plan,
     report::StepKind,
     staged::{Staged, blocking},
 };
 use crate::{
     error::{Error, Result},
-    stage::{Stage, TableStage},
+    stage::{EncodeOptions, Stage, TableStage},
     transform::{BatchStream, Engine, PlannedModel},
-    types::{TableFiles, TableName},
+    types::{Stopwatch, TableFiles, TableName, Timings},
 };
 
 /// Models that run at once. Each uses every thread for itself; a second one fills the gaps.
@@ -33,17 +35,23 @@ pub(super) struct Models {
     unmade: BTreeSet<TableName>,
     running: JoinSet<Result<Staged>>,
     engine: Arc<Engine>,
+    encoding: EncodeOptions,
     observer: Arc<dyn Observer>,
 }
 
 impl Models {
-    pub(super) fn new(
-        models: &[PlannedModel],
-        engine: Arc<Engine>,
-        observer: Arc<dyn Observer>,
-    ) -> Self {
-        let unmade = models.iter().map(|planned| planned.model.table.clone()).collect();
-        Self { waiting: models.to_vec(), unmade, running: JoinSet::new(), engine, observer }
+    /// The models of `plan`, none of which has begun.
+    pub(super) fn new(plan: &Plan, observer: Arc<dyn Observer>) -> Self {
+        let models = &plan.models;
+        let writers = AT_ONCE.min(models.len()) * plan.engine.threads();
+        Self {
+            waiting: models.clone(),
+            unmade: models.iter().map(|planned| planned.model.table.clone()).collect(),
+            running: JoinSet::new(),
+            engine: plan.engine.clone(),
+            encoding: encode_options(&plan.parquet, plan.memory(), writers),
+            observer,
+        }
     }
 
     /// The next model that is staged, or `None` when all are. `ready` holds every table that is
@@ -67,7 +75,8 @@ impl Models {
                 .iter()
                 .filter_map(|input| Some((input.clone(), ready.get(input)?.clone())))
                 .collect();
-            let table = stage.table(planned.model.table.clone(), planned.schema.clone())?;
+            let table =
+                stage.table(planned.model.table.clone(), planned.schema.clone(), self.encoding)?;
             self.observer.event(&Event::TableStarted {
                 table: planned.model.table.clone(),
                 kind: StepKind::Model,
@@ -103,12 +112,16 @@ async fn run(
         let (table, rows, observer) = (table.clone(), rows.clone(), observer.clone());
         writers.spawn_blocking(move || write(stream, &table, &rows, &*observer));
     }
+    let mut spent = Timings::default();
     while let Some(ended) = writers.join_next().await {
-        ended.map_err(|error| Error::internal(format!("a writer broke down: {error}")))??;
+        spent +=
+            ended.map_err(|error| Error::internal(format!("a writer broke down: {error}")))??;
     }
+    let mut watch = Stopwatch::start();
     let files = blocking(move || table.finish()).await?;
-    let staged =
-        Staged::new(planned.model.table.clone(), StepKind::Model, files, started.elapsed());
+    spent.write += watch.lap();
+    let (name, elapsed) = (planned.model.table.clone(), started.elapsed());
+    let staged = Staged::new(name, StepKind::Model, files, elapsed, spent);
     observer.event(&Event::TableStaged(staged.step.clone()));
     Ok(staged)
 }
@@ -118,15 +131,20 @@ fn write(
     table: &TableStage,
     total: &AtomicU64,
     observer: &dyn Observer,
-) -> Result<()> {
+) -> Result<Timings> {
     let mut writer = table.writer();
+    let mut watch = Stopwatch::start();
+    let mut read = Duration::ZERO;
     while let Some(batch) = stream.blocking_next() {
         let batch = batch?;
+        read += watch.lap();
         writer.push(&batch)?;
         let rows = batch.num_rows() as u64;
         let rows = total.fetch_add(rows, Ordering::Relaxed) + rows;
         observer.event(&Event::TableProgress { table: table.table().clone(), rows });
+        watch.lap();
     }
+    read += watch.lap();
     let rows = writer.rows();
-    writer.complete(rows)
+    Ok(Timings { read, ..writer.complete(rows)? })
 }

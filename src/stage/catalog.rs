@@ -24,7 +24,6 @@ const CATALOG: &str = "catalog.json";
 /// The staged tables of one run.
 pub struct Stage {
     folder: PathBuf,
-    options: EncodeOptions,
 }
 
 /// What the catalog file says, by table.
@@ -35,11 +34,11 @@ struct Catalog {
 
 impl Stage {
     /// The stage of `run` below `state_dir`, made anew.
-    pub fn create(state_dir: &Path, run: &RunId, options: EncodeOptions) -> Result<Self> {
+    pub fn create(state_dir: &Path, run: &RunId) -> Result<Self> {
         let folder = run_folder(state_dir, run);
         fs::create_dir_all(&folder)
             .or_fail(ErrorKind::Storage, || format!("cannot create `{}`", folder.display()))?;
-        Ok(Self { folder, options })
+        Ok(Self { folder })
     }
 
     /// The stage of an earlier run, to read: its finished tables.
@@ -61,8 +60,13 @@ impl Stage {
     }
 
     /// Begins to stage `table`, whose canonical schema is `schema`.
-    pub fn table(&self, table: TableName, schema: SchemaRef) -> Result<TableStage> {
-        TableStage::create(&self.folder, table, schema, self.options)
+    pub fn table(
+        &self,
+        table: TableName,
+        schema: SchemaRef,
+        options: EncodeOptions,
+    ) -> Result<TableStage> {
+        TableStage::create(&self.folder, table, schema, options)
     }
 
     /// Writes down which tables are finished, for [`Stage::read`].

@@ -16,16 +16,21 @@ use arrow::{
     },
 };
 use parquet::{
-    basic::{Compression, Encoding, ZstdLevel},
+    basic::{Compression as Codec, Encoding, ZstdLevel},
     file::properties::{EnabledStatistics, WriterProperties},
     schema::types::ColumnPath,
 };
 
-use crate::error::{Error, Result};
+use crate::{
+    config::{Compression, ParquetConfig},
+    error::{Error, Result},
+};
 
-/// Limits on what a writer holds before it lets go.
+/// How a table's files are written, and what a writer holds before it lets go.
 #[derive(Debug, Clone, Copy)]
 pub struct EncodeOptions {
+    /// How pages are compressed.
+    pub compression: Compression,
     /// A row group closes at about so many encoded bytes in memory.
     pub row_group_bytes: usize,
     /// A row group closes at so many rows at the latest.
@@ -36,7 +41,13 @@ pub struct EncodeOptions {
 
 impl Default for EncodeOptions {
     fn default() -> Self {
-        Self { row_group_bytes: 64 << 20, row_group_rows: 1 << 20, file_bytes: 512 << 20 }
+        let ParquetConfig { compression, row_group } = ParquetConfig::default();
+        Self {
+            compression,
+            row_group_bytes: row_group.as_usize(),
+            row_group_rows: 1 << 20,
+            file_bytes: 512 << 20,
+        }
     }
 }
 
@@ -46,15 +57,15 @@ const SAMPLE: usize = 4096;
 /// A dictionary pays when at most one in so many sampled values is new.
 const REPEATS: usize = 8;
 
-/// The level of zstd: the higher ones cost more time than they save bytes.
-pub(super) const ZSTD_LEVEL: i32 = 1;
-
 /// Writer properties for a table whose columns are encoded as `choices` say.
-pub(super) fn properties(schema: &SchemaRef, choices: &[Choice]) -> Result<WriterProperties> {
-    let level = ZstdLevel::try_new(ZSTD_LEVEL).map_err(|e| Error::internal(e.to_string()))?;
+pub(super) fn properties(
+    schema: &SchemaRef,
+    choices: &[Choice],
+    compression: Compression,
+) -> Result<WriterProperties> {
     let mut builder = WriterProperties::builder()
         .set_created_by(format!("longshore version {}", env!("CARGO_PKG_VERSION")))
-        .set_compression(Compression::ZSTD(level))
+        .set_compression(codec(compression)?)
         .set_statistics_enabled(EnabledStatistics::Chunk)
         .set_offset_index_disabled(false)
         .set_max_row_group_row_count(None)
@@ -71,6 +82,19 @@ pub(super) fn properties(schema: &SchemaRef, choices: &[Choice]) -> Result<Write
         }
     }
     Ok(builder.build())
+}
+
+/// How pages are compressed, in the `parquet` crate's words.
+pub(super) fn codec(compression: Compression) -> Result<Codec> {
+    Ok(match compression {
+        Compression::Zstd { level } => {
+            let level = ZstdLevel::try_new(level.into());
+            Codec::ZSTD(level.map_err(|error| Error::internal(error.to_string()))?)
+        }
+        Compression::Lz4 => Codec::LZ4_RAW,
+        Compression::Snappy => Codec::SNAPPY,
+        Compression::None => Codec::UNCOMPRESSED,
+    })
 }
 
 /// How one column is encoded.

@@ -19,7 +19,6 @@ use parquet::{
             ArrowColumnChunk, ArrowColumnWriter, ArrowRowGroupWriterFactory, compute_leaves,
         },
     },
-    basic::ZstdLevel,
     errors::{ParquetError, Result as ParquetResult},
     file::{properties::WriterProperties, writer::SerializedFileWriter},
     schema::types::SchemaDescriptor,
@@ -32,6 +31,7 @@ use super::{
     statistics,
 };
 use crate::{
+    config::Compression,
     error::{Context, Error, ErrorKind, Result},
     types::DataFile,
 };
@@ -43,18 +43,24 @@ pub(super) struct Layout {
     parquet_schema: SchemaDescriptor,
     /// One a column of `schema`.
     choices: Vec<Choice>,
+    compression: parquet::basic::Compression,
     properties: Arc<WriterProperties>,
 }
 
 impl Layout {
     /// The layout of a table of `schema` whose first rows are those of `batch`.
-    pub(super) fn of(schema: SchemaRef, batch: &RecordBatch) -> Result<Self> {
+    pub(super) fn of(
+        schema: SchemaRef,
+        batch: &RecordBatch,
+        compression: Compression,
+    ) -> Result<Self> {
         let choices: Vec<_> =
             batch.columns().iter().map(|column| encoding::choose(column)).collect();
-        let mut properties = encoding::properties(&schema, &choices)?;
+        let mut properties = encoding::properties(&schema, &choices, compression)?;
         add_encoded_arrow_schema_to_metadata(&schema, &mut properties);
         let parquet_schema = ArrowSchemaConverter::new().convert(&schema).map_err(broken)?;
-        Ok(Self { schema, parquet_schema, choices, properties: Arc::new(properties) })
+        let compression = encoding::codec(compression)?;
+        Ok(Self { schema, parquet_schema, choices, compression, properties: Arc::new(properties) })
     }
 
     /// A row group that belongs to no file yet.
@@ -73,8 +79,7 @@ impl Layout {
                 described.and_then(|descr| column::encoder(field.data_type(), descr, *choice));
             columns.push(ours.map_or(Column::Theirs(theirs), Column::Ours));
         }
-        let level = ZstdLevel::try_new(encoding::ZSTD_LEVEL).map_err(broken)?;
-        let codec = Codec::zstd(level).map_err(broken)?;
+        let codec = Codec::new(self.compression).map_err(broken)?;
         Ok(OpenRowGroup { columns, codec, rows: 0 })
     }
 
@@ -115,7 +120,7 @@ impl Column {
     fn bytes(&self) -> usize {
         match self {
             Self::Ours(encoder) => encoder.bytes(),
-            Self::Theirs(writers) => writers.iter().map(ArrowColumnWriter::memory_size).sum(),
+            Self::Theirs(writers) => writers.iter().map(held).sum(),
         }
     }
 
@@ -175,6 +180,14 @@ impl OpenRowGroup {
         }
         Ok(ClosedRowGroup { columns, rows: self.rows })
     }
+}
+
+/// Bytes that a column writer holds in memory, about. It says more of itself where it encodes
+/// differences: a buffer of 1 MiB that it sets aside and hardly touches.
+fn held(column: &ArrowColumnWriter) -> usize {
+    const ASIDE: usize = 1 << 20;
+    let (held, encoded) = (column.memory_size(), column.get_estimated_total_bytes());
+    if held >= encoded + ASIDE / 2 { held.saturating_sub(ASIDE).max(encoded) } else { held }
 }
 
 /// A row group, encoded and compressed, ready to be appended to any file of its layout.

@@ -126,7 +126,8 @@ impl TableStage {
         if let Some(layout) = self.shared.layout.get() {
             return Ok(layout);
         }
-        let layout = Layout::of(self.shared.schema.clone(), batch)?;
+        let layout =
+            Layout::of(self.shared.schema.clone(), batch, self.shared.options.compression)?;
         Ok(self.shared.layout.get_or_init(|| layout))
     }
 

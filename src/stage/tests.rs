@@ -29,10 +29,10 @@ fn batch(ids: std::ops::Range<i64>) -> RecordBatch {
     RecordBatch::try_new(schema(), columns).unwrap()
 }
 
-fn stage(options: EncodeOptions) -> (tempfile::TempDir, Stage, RunId) {
+fn stage() -> (tempfile::TempDir, Stage, RunId) {
     let folder = tempfile::tempdir().unwrap();
     let run = RunId::new("2026-01-01T00:00:00Z".parse().unwrap());
-    let stage = Stage::create(folder.path(), &run, options).unwrap();
+    let stage = Stage::create(folder.path(), &run).unwrap();
     (folder, stage, run)
 }
 
@@ -56,8 +56,8 @@ fn ids(files: &TableFiles) -> Vec<i64> {
 fn only_complete_chunks_count() {
     // Row groups of 10 rows: the chunk of 100 rows outgrows memory and takes a file of its own.
     let options = EncodeOptions { row_group_rows: 10, ..EncodeOptions::default() };
-    let (_folder, stage, _) = stage(options);
-    let table = stage.table(TableName::new("shop", "orders"), schema()).unwrap();
+    let (_folder, stage, _) = stage();
+    let table = stage.table(TableName::new("shop", "orders"), schema(), options).unwrap();
 
     let mut small = table.writer();
     small.push(&batch(0..5)).unwrap();
@@ -85,9 +85,10 @@ fn only_complete_chunks_count() {
 
 #[test]
 fn an_empty_table_has_a_file_with_its_schema() {
-    let (folder, stage, run) = stage(EncodeOptions::default());
+    let (folder, stage, run) = stage();
     let name = TableName::new("shop", "nothing");
-    let files = stage.table(name.clone(), schema()).unwrap().finish().unwrap();
+    let files =
+        stage.table(name.clone(), schema(), EncodeOptions::default()).unwrap().finish().unwrap();
     assert_eq!((files.rows(), files.files.len()), (0, 1));
     stage.record(&[(name.clone(), files)].into()).unwrap();
     let read = Stage::read(folder.path(), &run).unwrap();
@@ -96,8 +97,9 @@ fn an_empty_table_has_a_file_with_its_schema() {
 
 #[test]
 fn statistics_bound_what_is_there() {
-    let (_folder, stage, _) = stage(EncodeOptions::default());
-    let table = stage.table(TableName::new("shop", "orders"), schema()).unwrap();
+    let (_folder, stage, _) = stage();
+    let table =
+        stage.table(TableName::new("shop", "orders"), schema(), EncodeOptions::default()).unwrap();
     let mut writer = table.writer();
     writer.push(&batch(7..100)).unwrap();
     writer.complete(93).unwrap();
@@ -114,7 +116,7 @@ fn statistics_bound_what_is_there() {
 
 #[test]
 fn old_stages_are_swept_and_young_ones_stay() {
-    let (folder, stage, _) = stage(EncodeOptions::default());
+    let (folder, stage, _) = stage();
     assert_eq!(sweep(folder.path(), std::time::Duration::from_hours(1)).unwrap(), 0);
     assert!(stage.folder().exists());
     let long_ago = std::time::SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(1);
@@ -126,9 +128,9 @@ fn old_stages_are_swept_and_young_ones_stay() {
 #[test]
 fn a_table_begun_anew_knows_nothing_of_the_first_attempt() {
     let options = EncodeOptions { row_group_rows: 10, ..EncodeOptions::default() };
-    let (_folder, stage, _) = stage(options);
+    let (_folder, stage, _) = stage();
     let name = TableName::new("shop", "orders");
-    let lost = stage.table(name.clone(), schema()).unwrap();
+    let lost = stage.table(name.clone(), schema(), options).unwrap();
     let mut whole = lost.writer();
     whole.push(&batch(0..5)).unwrap();
     whole.complete(5).unwrap();
@@ -139,7 +141,7 @@ fn a_table_begun_anew_knows_nothing_of_the_first_attempt() {
     lost.discard().unwrap();
     assert_eq!(std::fs::read_dir(stage.folder().join("shop/orders")).unwrap().count(), 0);
 
-    let anew = stage.table(name, schema()).unwrap();
+    let anew = stage.table(name, schema(), options).unwrap();
     let mut writer = anew.writer();
     for start in (0..100).step_by(10) {
         writer.push(&batch(start..start + 10)).unwrap();
@@ -147,4 +149,26 @@ fn a_table_begun_anew_knows_nothing_of_the_first_attempt() {
     drop(late);
     writer.complete(100).unwrap();
     assert_eq!(ids(&anew.finish().unwrap()), (0..100).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_row_group_of_many_integers_is_as_large_as_asked() {
+    // Parquet sets a buffer of 1 MiB aside for each such column, which says nothing of its size.
+    let fields = (0..100).map(|at| Field::new(format!("n{at}"), DataType::Int64, true));
+    let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
+    let (_folder, stage, _) = stage();
+    let options = EncodeOptions { row_group_bytes: 1 << 20, ..EncodeOptions::default() };
+    let table = stage.table(TableName::new("shop", "wide"), schema.clone(), options).unwrap();
+    let mut writer = table.writer();
+    for start in 0..10 {
+        let numbers = (0..100).map(|at| (at + 1) * (start * 100 + 7));
+        let columns = numbers
+            .map(|n| Arc::new(Int64Array::from_iter_values((0..100).map(|i| i * n))) as ArrayRef);
+        writer.push(&RecordBatch::try_new(schema.clone(), columns.collect()).unwrap()).unwrap();
+    }
+    writer.complete(1000).unwrap();
+    let files = table.finish().unwrap();
+    let file = std::fs::File::open(files.files[0].url.to_file_path().unwrap()).unwrap();
+    let reader = ParquetRecordBatchReaderBuilder::try_new(file).unwrap();
+    assert_eq!(reader.metadata().num_row_groups(), 1);
 }

@@ -70,6 +70,7 @@ pub struct Engine {
     handle: Handle,
     base: SessionState,
     memory: ByteSize,
+    threads: usize,
 }
 
 /// The tables that one statement can see.
@@ -115,7 +116,12 @@ impl Engine {
         base.aggregate_functions().get_or_insert_default().push(checked_sum());
         let base = base.build();
         let handle = workers.handle().clone();
-        Ok(Self { workers: Some(workers), handle, base, memory: options.memory })
+        Ok(Self { workers: Some(workers), handle, base, memory: options.memory, threads })
+    }
+
+    /// Into how many parts, each on a thread of its own, a query is split.
+    pub fn threads(&self) -> usize {
+        self.threads
     }
 
     pub(super) fn memory(&self) -> ByteSize {

@@ -7,9 +7,11 @@ mod columns;
 mod files;
 mod names;
 mod size;
+mod timings;
 
 pub use budget::{Budget, Permit};
 pub use columns::{ColumnType, canonical_field, canonical_schema, canonical_type};
 pub use files::{Bound, ColumnStats, DataFile, TableFiles};
 pub use names::{Generation, PipelineName, RunId, TableName, path_segment};
 pub use size::ByteSize;
+pub use timings::{Stopwatch, Timings};

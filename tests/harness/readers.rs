@@ -76,6 +76,25 @@ pub(crate) fn source_fingerprint(url: &str, table: &str) -> Fingerprint {
     serde_json::from_str(&read("fingerprint", "postgres", &[url, table], &[])).unwrap()
 }
 
+/// A row group as its file's footer describes it.
+#[derive(Debug, Deserialize)]
+pub(crate) struct RowGroup {
+    /// How its columns are compressed, by the names that pyarrow gives.
+    pub codecs: Vec<String>,
+    /// The number of rows.
+    pub rows: u64,
+    /// Bytes of its columns, compressed.
+    pub bytes: u64,
+}
+
+/// The row groups that pyarrow finds in Parquet files.
+pub(crate) fn layout(files: &[PathBuf]) -> Vec<RowGroup> {
+    let mut command = script("readers.py");
+    command.arg("layout").args(files);
+    let lines = finish(command);
+    lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
 /// The versions of the readers by name. Fails when one of them cannot be loaded.
 pub(crate) fn versions() -> BTreeMap<String, String> {
     let mut command = script("readers.py");

@@ -1,6 +1,7 @@
 //! The newcomer's path and the promises of a nightly load, on the sample shop.
 
 mod demo;
+mod parquet;
 mod refusals;
 mod verbs;
 

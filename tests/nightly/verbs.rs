@@ -158,3 +158,40 @@ fn plain_parquet_is_read_by_others() {
     );
     assert_eq!(print.rows.to_string(), csv(&workspace, &["select count(*) from shop.orders"])[1]);
 }
+
+#[test]
+fn a_run_says_which_side_of_it_is_slow() {
+    let workspace = demo_project();
+    let run = ["run", "nightly", "-v", "--select", "shop.orders,shop.payments,mart.daily_revenue"];
+    let told = workspace.run(&run).succeeded().stderr;
+    let block = |text: &str| {
+        let lines = text.lines().skip_while(|line| !line.ends_with("time of its workers"));
+        lines.take_while(|line| !line.is_empty()).collect::<Vec<_>>().join("\n")
+    };
+    insta::with_settings!({ filters => [
+        (r"─+  ─+", "[RULE]"),
+        (r"\d+ %", "[N] %"),
+        (r"memory \[N\] %, ", ""),
+        (r"(memory|read|decode|query|encode|write)-bound", "[SIDE]-bound"),
+    ] }, {
+        insta::assert_snapshot!(block(&told), @r"
+        table               time of its workers
+        [RULE]
+        shop.orders         read [N] %, decode [N] %, encode [N] %, write [N] %: [SIDE]-bound
+        shop.payments       read [N] %, decode [N] %, encode [N] %, write [N] %: [SIDE]-bound
+        mart.daily_revenue  query [N] %, encode [N] %, write [N] %: [SIDE]-bound
+        all extracts        read [N] %, decode [N] %, encode [N] %, write [N] %: [SIDE]-bound
+        ");
+    });
+    let shown = workspace.run(&["runs", "latest", "-v"]).succeeded().stdout;
+    assert_eq!(block(&shown), block(&told), "the ledger remembers it");
+
+    let json = workspace.run(&["runs", "latest", "--json"]).succeeded().stdout;
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    let orders = json["steps"].as_array().unwrap().iter().find(|s| s["table"] == "shop.orders");
+    let spent = orders.unwrap()["worker_seconds"].as_object().unwrap();
+    assert!(["memory", "write"].iter().all(|part| spent[*part].is_number()), "{spent:?}");
+    for part in ["read", "decode", "encode"] {
+        assert!(spent[part].as_f64().unwrap() > 0.0, "{part}: {spent:?}");
+    }
+}

@@ -3,11 +3,13 @@
     readers.py rows        --as READER [--option KEY=VALUE]... LOCATION...
     readers.py schema      --as READER [--option KEY=VALUE]... LOCATION...
     readers.py fingerprint --as READER [--option KEY=VALUE]... LOCATION...
+    readers.py layout      FILE...
     readers.py versions
 
 `rows` prints one JSON object a row, the lines sorted; `schema` prints one JSON object of column
 names and Arrow types; `fingerprint` prints counts and, per column, NULLs,
-minimum, maximum and sum, all computed by DuckDB whoever read the rows.
+minimum, maximum and sum, all computed by DuckDB whoever read the rows; `layout` prints what pyarrow
+finds in Parquet files' footers: one JSON object a row group.
 
 READER, and what LOCATION is then:
     delta-rs        a Delta table's folder or URL; the data files are read by pyarrow
@@ -32,13 +34,16 @@ from urllib.parse import urlsplit
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("verb", choices=["rows", "schema", "fingerprint", "versions"])
+    parser.add_argument("verb", choices=["rows", "schema", "fingerprint", "layout", "versions"])
     parser.add_argument("--as", dest="reader", choices=READERS)
     parser.add_argument("--option", action="append", default=[])
     parser.add_argument("location", nargs="*")
     arguments = parser.parse_intermixed_args()
     if arguments.verb == "versions":
         print_versions()
+        return
+    if arguments.verb == "layout":
+        print_layout(arguments.location)
         return
     options = dict(pair.split("=", 1) for pair in arguments.option)
     read = READERS[arguments.reader](arguments.location, options)
@@ -220,6 +225,19 @@ def fingerprint_of(column, kind):
         f"max({column})::varchar",
         f"({total})::varchar",
     ]
+
+
+def print_layout(files):
+    import pyarrow.parquet
+
+    for file in files:
+        footer = pyarrow.parquet.read_metadata(file)
+        for index in range(footer.num_row_groups):
+            group = footer.row_group(index)
+            columns = [group.column(at) for at in range(group.num_columns)]
+            codecs = sorted({column.compression for column in columns})
+            size = sum(column.total_compressed_size for column in columns)
+            print(json.dumps({"codecs": codecs, "rows": group.num_rows, "bytes": size}))
 
 
 def print_versions():

@@ -101,6 +101,7 @@ mod tests {
             bytes: rows * 33,
             files: 1,
             elapsed: Duration::from_millis(milliseconds),
+            spent: None,
         };
         let audit = |passed| AuditReport {
             table: TableName::new("mart", "daily_revenue"),

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use super::{Connections, Scope};
 use crate::{
     config::{
-        ColumnRules, ExtractGroup, Mask, Mode, Origin, Selection, TablePattern, TableRule, raw,
+        ColumnRules, ExtractGroup, Mask, Mode, Origin, ParquetConfig, Selection, TablePattern,
+        TableRule, raw,
         written::{At, Named, OrText, Text, Texts},
     },
     error::{Error, Result},
@@ -20,11 +21,12 @@ impl Scope<'_> {
         &self,
         written: Option<&[At<raw::ExtractGroup>]>,
         connections: &Connections,
+        parquet: ParquetConfig,
     ) -> Result<Vec<ExtractGroup>> {
         let mut published = Seen::new();
         let mut groups = Vec::new();
         for group in written.unwrap_or_default() {
-            groups.push(self.group(group, connections, &mut published)?);
+            groups.push(self.group(group, connections, parquet, &mut published)?);
         }
         Ok(groups)
     }
@@ -33,6 +35,7 @@ impl Scope<'_> {
         &self,
         written: &At<raw::ExtractGroup>,
         connections: &Connections,
+        parquet: ParquetConfig,
         published: &mut Seen<(String, String)>,
     ) -> Result<ExtractGroup> {
         let raw::ExtractGroup { from, into, tables } = &written.value;
@@ -53,7 +56,7 @@ impl Scope<'_> {
         let mut rules: Vec<TableRule> = Vec::new();
         let mut listed = Seen::new();
         for table in tables {
-            let rule = self.rule(table)?;
+            let rule = self.rule(table, parquet)?;
             self.refuse_second(&rule, &into, &mut listed, published)?;
             rules.push(rule);
         }
@@ -97,7 +100,11 @@ impl Scope<'_> {
         Ok(())
     }
 
-    fn rule(&self, written: &At<OrText<raw::TableRule>>) -> Result<TableRule> {
+    fn rule(
+        &self,
+        written: &At<OrText<raw::TableRule>>,
+        parquet: ParquetConfig,
+    ) -> Result<TableRule> {
         let origin = self.origin(written);
         let rule = match &written.value {
             OrText::Text(text) => {
@@ -110,6 +117,7 @@ impl Scope<'_> {
                     columns: ColumnRules::default(),
                     filter: None,
                     audits: Vec::new(),
+                    parquet,
                     origin,
                 });
             }
@@ -124,6 +132,7 @@ impl Scope<'_> {
             columns: self.columns(rule.columns.as_ref())?,
             filter: self.optional_text(rule.filter.as_ref())?,
             audits: self.audits(rule.audits.as_deref())?,
+            parquet: self.parquet(rule.parquet.as_ref(), parquet)?,
             origin,
         })
     }

@@ -23,7 +23,8 @@ pub(super) fn load(project: &Project, name: &str) -> Result<Pipeline> {
     let written: raw::Pipeline = document.parse()?;
     let expander = project.connections.expander();
     let scope = Scope { document: &document, expander: Some(expander) };
-    let extract = scope.extract(written.extract.as_deref(), &project.connections)?;
+    let parquet = scope.parquet(written.parquet.as_ref(), project.parquet)?;
+    let extract = scope.extract(written.extract.as_deref(), &project.connections, parquet)?;
     let transform = match &written.transform {
         Some(folder) => Some(scope.models_folder(folder, &project.root)?),
         None => None,
@@ -38,6 +39,7 @@ pub(super) fn load(project: &Project, name: &str) -> Result<Pipeline> {
         description: scope.optional_text(written.description.as_ref())?,
         extract,
         transform,
+        parquet,
         origin: document.start().clone(),
     })
 }

@@ -10,7 +10,8 @@ use url::Url;
 use super::{Connections, Scope, normalized};
 use crate::{
     config::{
-        Connection, Environment, Format, Origin, Pipeline, Project, Secret, WarehouseConfig,
+        Connection, Environment, Format, Origin, ParquetConfig, Pipeline, Project, Secret,
+        WarehouseConfig,
         document::Document,
         expand::Expander,
         memory::default_memory,
@@ -75,8 +76,9 @@ impl Project {
             Some(memory) => scope.memory(memory)?,
             None => default_memory(),
         };
+        let parquet = scope.parquet(written.parquet.as_ref(), ParquetConfig::default())?;
         let connections = Connections::new(written.connections, document, expander)?;
-        Ok(Self { root, warehouse, memory, connections })
+        Ok(Self { root, warehouse, memory, parquet, connections })
     }
 
     /// The names of the connections, sorted.

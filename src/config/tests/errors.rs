@@ -23,7 +23,7 @@ fn unknown_keys_are_told_with_the_nearest() {
     --> pipelines/nightly.yml:1:1: there is no key `zzz` here
     |zzz: 1
     |^
-    hint: the keys here are `description`, `extract`, `transform`
+    hint: the keys here are `description`, `extract`, `transform`, `parquet`
     ");
     insta::assert_snapshot!(failure(pipeline("schedule: {cron: \"30 1 * * *\"}\n")), @r#"
     config: `pipelines/nightly.yml` is not valid; nothing was run
@@ -331,6 +331,49 @@ fn snippets_hide_credentials() {
     --> longshore.yml:1:66: a text is expected here
     |warehouse: {url: w, options: {aws_secret_access_key: *******, b: [c]}}
     |                                                                 ^
+    hint: mend the file, then `longshore check`
+    ");
+}
+
+#[test]
+fn parquet_settings_that_make_no_sense_are_refused() {
+    let parquet = |settings: &str| {
+        failure(project(&format!("warehouse: {{url: w}}\nparquet: {{{settings}}}\n")))
+    };
+    insta::assert_snapshot!(parquet("compression: gzip"), @"
+    config: `longshore.yml` is not valid; nothing was run
+    --> longshore.yml:2:24: `gzip` is not a compression
+    |parquet: {compression: gzip}
+    |                       ^
+    hint: there are `zstd`, `lz4`, `snappy`, `none`
+    ");
+    insta::assert_snapshot!(parquet("compression: lz4, level: 3"), @"
+    config: `longshore.yml` is not valid; nothing was run
+    --> longshore.yml:2:36: `level` is zstd's, and the compression here is another
+    |parquet: {compression: lz4, level: 3}
+    |                                   ^
+    hint: leave out `level`, or say `compression: zstd`
+    ");
+    insta::assert_snapshot!(parquet("level: 23"), @"
+    config: `longshore.yml` is not valid; nothing was run
+    --> longshore.yml:2:18: `23` is not a level from 1 to 22
+    |parquet: {level: 23}
+    |                 ^
+    hint: mend the file, then `longshore check`
+    ");
+    insta::assert_snapshot!(parquet("row_group: 64"), @"
+    config: `longshore.yml` is not valid; nothing was run
+    --> longshore.yml:2:22: a row group has 1 MiB to 1 GiB
+    |parquet: {row_group: 64}
+    |                     ^
+    hint: write the unit too: `64MiB`
+    ");
+    let rule = "      - {table: a, parquet: {row_group: 2GiB}}\n";
+    insta::assert_snapshot!(failure(extracting(rule)), @"
+    config: `pipelines/nightly.yml` is not valid; nothing was run
+    --> pipelines/nightly.yml:4:41: a row group has 1 MiB to 1 GiB
+    |      - {table: a, parquet: {row_group: 2GiB}}
+    |                                        ^
     hint: mend the file, then `longshore check`
     ");
 }

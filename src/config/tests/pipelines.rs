@@ -2,8 +2,10 @@
 
 use super::{Folder, PROJECT, extracting, failure, pipeline};
 use crate::{
-    config::{AuditKind, Mask, Mode, RowCountBounds, Selection, Severity},
-    types::ColumnType,
+    config::{
+        AuditKind, Compression, Mask, Mode, ParquetConfig, RowCountBounds, Selection, Severity,
+    },
+    types::{ByteSize, ColumnType},
 };
 
 #[test]
@@ -53,6 +55,44 @@ transform: sql
     assert_eq!(odd.columns.rename["id"], "key");
     let (name, sql) = ("one".to_owned(), "select 1 as one".to_owned());
     assert_eq!(query.selection, Selection::Query { name, sql });
+}
+
+#[test]
+fn parquet_settings_are_inherited_key_by_key() {
+    let project = format!("{PROJECT}parquet: {{level: 7, row_group: 32MiB}}\n");
+    let folder = Folder::with(&[
+        ("longshore.yml", project.as_str()),
+        (
+            "pipelines/nightly.yml",
+            "parquet: {row_group: 16MiB}
+extract:
+  - from: shop
+    tables:
+      - a
+      - {table: b, parquet: {compression: lz4}}
+      - {table: c, parquet: {compression: zstd, row_group: 1GiB}}
+      - {table: d, parquet: {level: '22'}}
+",
+        ),
+        ("pipelines/plain.yml", "extract: [{from: shop, tables: [a]}]"),
+    ]);
+    let project = folder.load().unwrap();
+    let config =
+        |compression, mebibytes| ParquetConfig { compression, row_group: ByteSize::mib(mebibytes) };
+    let zstd = |level| Compression::Zstd { level };
+    let nightly = project.pipeline("nightly").unwrap();
+    let tables = nightly.extract[0].tables.iter().map(|rule| rule.parquet);
+    let expected = [
+        config(zstd(7), 16),
+        config(Compression::Lz4, 16),
+        config(zstd(7), 1024),
+        config(zstd(22), 16),
+    ];
+    assert_eq!(tables.collect::<Vec<_>>(), expected);
+    assert_eq!(nightly.parquet, config(zstd(7), 16));
+    assert_eq!(project.pipeline("plain").unwrap().parquet, config(zstd(7), 32));
+    let silent = Folder::with(&[("longshore.yml", PROJECT)]).load().unwrap();
+    assert_eq!(silent.parquet, config(zstd(1), 64));
 }
 
 #[test]

@@ -12,7 +12,7 @@ use super::{
 use crate::{
     error::{Error, Result},
     extract::{BatchSink, Chunk, Snapshot, SourcePosition},
-    types::Budget,
+    types::{Budget, Stopwatch, Timings},
 };
 use async_trait::async_trait;
 
@@ -76,7 +76,9 @@ impl Snapshot for PostgresSnapshot {
             error.context(format!("`{}` was not read to its end", request.from.display_name()))
         };
         let limits = Limits::default();
+        let mut watch = Stopwatch::start();
         let permit = self.budget.take(limits.bytes as u64 + BLOCK_BYTES).await;
+        let spent = Timings { memory: watch.lap(), ..Timings::default() };
         let columns: Vec<_> = request
             .columns
             .iter()
@@ -88,6 +90,7 @@ impl Snapshot for PostgresSnapshot {
             decoder: Decoder::new(&columns, request.schema(), limits)?,
             sink,
             permit,
+            spent,
         };
         let read = async { worker::run(self.pool.lease().await?, job).await };
         match read.await {

@@ -17,7 +17,7 @@ use super::{
 use crate::{
     error::{Error, ErrorKind, Result},
     extract::BatchSink,
-    types::Permit,
+    types::{Permit, Stopwatch, Timings},
 };
 
 /// What a worker does.
@@ -28,6 +28,8 @@ pub(super) struct Job {
     pub(super) sink: Box<dyn BatchSink>,
     /// What the buffers are paid with.
     pub(super) permit: Permit,
+    /// What was spent on the chunk so far.
+    pub(super) spent: Timings,
 }
 
 /// Runs `job` on a thread that may block. When this future is dropped, the job stops at its next
@@ -48,9 +50,9 @@ fn work(
     mut given_up: oneshot::Receiver<()>,
 ) -> Result<()> {
     let Lease { connection, seat } = lease;
-    let Job { sql, decoder, sink, permit: _paid } = job;
+    let Job { sql, decoder, sink, permit: _paid, spent } = job;
     let key = connection.cancel_key();
-    match transfer(runtime, connection, &sql, decoder, sink, &mut given_up) {
+    match transfer(runtime, connection, &sql, decoder, (sink, spent), &mut given_up) {
         Ok(connection) => {
             seat.give_back(connection);
             Ok(())
@@ -90,22 +92,28 @@ fn transfer(
     connection: WireConnection,
     sql: &str,
     mut decoder: Decoder,
-    mut sink: Box<dyn BatchSink>,
+    (mut sink, mut spent): (Box<dyn BatchSink>, Timings),
     given_up: &mut oneshot::Receiver<()>,
 ) -> Result<WireConnection, Stop> {
+    let mut watch = Stopwatch::start();
     // A server may work for long before it sends the first byte.
     let mut copy = runtime.block_on(unless_given_up(given_up, connection.copy_out(sql)))?;
     let mut block = Block::default();
     loop {
         let next = runtime.block_on(unless_given_up(given_up, copy.next_block(block)))?;
+        spent.read += watch.lap();
         let Some(next) = next else { break };
         decoder.feed(&next)?;
+        spent.decode += watch.lap();
         while let Some(batch) = decoder.take_batch() {
             sink.push(batch)?;
         }
         block = next;
+        // What the sink did, it measures itself.
+        watch.lap();
     }
     let (last, rows) = decoder.finish()?;
+    spent.decode += watch.lap();
     if let Some(batch) = last {
         sink.push(batch)?;
     }
@@ -120,6 +128,7 @@ fn transfer(
         )
         .into());
     };
+    sink.spent(spent);
     sink.complete(rows)?;
     Ok(connection)
 }

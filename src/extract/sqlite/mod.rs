@@ -11,6 +11,7 @@ mod catalog;
 mod column;
 mod decode;
 mod handle;
+mod pace;
 mod snapshot;
 mod sql;
 mod types;

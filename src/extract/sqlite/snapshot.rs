@@ -20,12 +20,13 @@ use super::{
     decode::{BATCH_BYTES, Decoder, Misread},
     failed,
     handle::{Brake, Database, Fault},
+    pace::Pace,
     sql,
 };
 use crate::{
     error::{Error, ErrorKind, Result},
     extract::{BatchSink, Chunk, ChunkPart, Snapshot, SourcePosition, SourceTable, TableRequest},
-    types::Budget,
+    types::{Budget, Stopwatch, Timings},
 };
 
 /// How often all readers are begun anew when somebody commits in between.
@@ -242,14 +243,17 @@ impl Snapshot for SqliteSnapshot {
     }
 
     async fn read(&self, chunk: &Chunk, sink: Box<dyn BatchSink>) -> Result<()> {
+        let mut watch = Stopwatch::start();
         let permit = self.budget.take(BATCH_BYTES as u64).await;
+        let spent = Timings { memory: watch.lap(), ..Timings::default() };
         let lease = Lease::take(&self.shared).await?;
         let brake = lease.database()?.brake().clone();
         let (shared, chunk) = (self.shared.clone(), chunk.clone());
         // The job gives the lease back, so that this future alone decides when the connection is
         // free again: the brake can then never stop somebody else's read.
         let mut job = tokio::task::spawn_blocking(move || {
-            let outcome = lease.database().and_then(|database| shared.read(database, &chunk, sink));
+            let outcome =
+                lease.database().and_then(|database| shared.read(database, &chunk, sink, spent));
             drop(permit);
             (lease, outcome)
         });
@@ -278,7 +282,13 @@ impl Snapshot for SqliteSnapshot {
 
 impl Shared {
     /// Reads `chunk` on `database`. Blocks.
-    fn read(&self, database: &Database, chunk: &Chunk, mut sink: Box<dyn BatchSink>) -> Result<()> {
+    fn read(
+        &self,
+        database: &Database,
+        chunk: &Chunk,
+        mut sink: Box<dyn BatchSink>,
+        spent: Timings,
+    ) -> Result<()> {
         let plan = self
             .plans
             .get(chunk.table)
@@ -289,10 +299,11 @@ impl Shared {
             .prepare(&sql::select(&plan.request, &chunk.part, plan.rowid))
             .map_err(|fault| told(&fault))?;
         let mut decoder = Decoder::new(&plan.request)?;
+        let mut pace = Pace::start(spent);
         let mut rows = 0_u64;
-        while statement.step().map_err(|fault| told(&fault))? {
+        while pace.read(|| statement.step()).map_err(|fault| told(&fault))? {
             rows += 1;
-            decoder.take(&statement).map_err(|misread| match misread {
+            pace.decode(|| decoder.take(&statement)).map_err(|misread| match misread {
                 Misread::Sqlite(fault) => told(&fault),
                 Misread::Misfit { column, found } => misfit(plan, chunk, rows, column, found),
             })?;
@@ -302,15 +313,20 @@ impl Shared {
                 if database.brake().is_on() {
                     return Err(told(&Fault::interrupted()));
                 }
+                pace.pause();
                 sink.push(batch)?;
+                pace.resume();
             }
         }
-        if let Some(batch) = decoder.finish()? {
+        let last = decoder.finish()?;
+        pace.pause();
+        if let Some(batch) = last {
             sink.push(batch)?;
         }
         if database.brake().is_on() {
             return Err(told(&Fault::interrupted()));
         }
+        sink.spent(pace.spent());
         sink.complete(rows)
     }
 

@@ -2,26 +2,39 @@
 
 use bytes::Bytes;
 use parquet::{
-    basic::{Compression, ZstdLevel},
+    basic::Compression,
     errors::{ParquetError, Result},
 };
 use zstd::bulk::Compressor;
 
-/// Compresses pages. Making one costs more than compressing a page, so a worker keeps it.
+/// Compresses pages. Making one costs more than compressing a page, so a row group keeps it.
 pub(in crate::stage) struct Codec {
     compression: Compression,
-    compressor: Compressor<'static>,
+    engine: Engine,
     buffer: Vec<u8>,
 }
 
+enum Engine {
+    None,
+    Zstd(Compressor<'static>),
+    Lz4,
+    Snappy(snap::raw::Encoder),
+}
+
 impl Codec {
-    /// zstd of `level`.
-    pub(in crate::stage) fn zstd(level: ZstdLevel) -> Result<Self> {
-        Ok(Self {
-            compression: Compression::ZSTD(level),
-            compressor: Compressor::new(level.compression_level()).map_err(failed)?,
-            buffer: Vec::new(),
-        })
+    /// # Errors
+    /// For a compression that the stage does not write.
+    pub(in crate::stage) fn new(compression: Compression) -> Result<Self> {
+        let engine = match compression {
+            Compression::UNCOMPRESSED => Engine::None,
+            Compression::ZSTD(level) => {
+                Engine::Zstd(Compressor::new(level.compression_level()).map_err(failed)?)
+            }
+            Compression::LZ4_RAW => Engine::Lz4,
+            Compression::SNAPPY => Engine::Snappy(snap::raw::Encoder::new()),
+            other => return Err(ParquetError::NYI(format!("pages compressed by {other}"))),
+        };
+        Ok(Self { compression, engine, buffer: Vec::new() })
     }
 
     /// What column chunks say of their pages.
@@ -30,13 +43,34 @@ impl Codec {
     }
 
     pub(super) fn compress(&mut self, body: &[u8]) -> Result<Bytes> {
-        self.buffer.clear();
-        self.buffer.reserve(zstd::zstd_safe::compress_bound(body.len()));
-        self.compressor.compress_to_buffer(body, &mut self.buffer).map_err(failed)?;
-        Ok(Bytes::copy_from_slice(&self.buffer))
+        let Self { engine, buffer, .. } = self;
+        match engine {
+            Engine::None => return Ok(Bytes::copy_from_slice(body)),
+            Engine::Zstd(compressor) => {
+                buffer.clear();
+                buffer.reserve(zstd::zstd_safe::compress_bound(body.len()));
+                compressor.compress_to_buffer(body, buffer).map_err(failed)?;
+            }
+            Engine::Lz4 => {
+                buffer.resize(lz4_flex::block::get_maximum_output_size(body.len()), 0);
+                let len = lz4_flex::block::compress_into(body, buffer).map_err(failed)?;
+                buffer.truncate(len);
+            }
+            Engine::Snappy(encoder) => {
+                buffer.resize(snap::raw::max_compress_len(body.len()), 0);
+                let len = encoder.compress(body, buffer).map_err(failed)?;
+                buffer.truncate(len);
+            }
+        }
+        let stored = Bytes::copy_from_slice(buffer);
+        // One huge page must not be paid for until the row group ends.
+        if buffer.capacity() > 4 * super::PAGE_BYTES {
+            *buffer = Vec::new();
+        }
+        Ok(stored)
     }
 }
 
-fn failed(error: std::io::Error) -> ParquetError {
+fn failed(error: impl std::error::Error + Send + Sync + 'static) -> ParquetError {
     ParquetError::External(Box::new(error))
 }

@@ -20,13 +20,19 @@ use parquet::{
 use proptest::prelude::*;
 
 use super::*;
-use crate::stage::file::{Layout, StageFile};
+use crate::{
+    config,
+    stage::file::{Layout, StageFile},
+};
 
 /// Writes `batches` as one row group and gives back what a reader makes of it.
-fn round_trip(batches: &[RecordBatch]) -> (RecordBatch, Arc<ParquetMetaData>) {
+fn round_trip(
+    batches: &[RecordBatch],
+    compression: config::Compression,
+) -> (RecordBatch, Arc<ParquetMetaData>) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("t.parquet");
-    let layout = Layout::of(batches[0].schema(), &batches[0]).unwrap();
+    let layout = Layout::of(batches[0].schema(), &batches[0], compression).unwrap();
     let mut group = layout.row_group().unwrap();
     for batch in batches {
         group.write(batch).unwrap();
@@ -59,7 +65,7 @@ fn round_trip(batches: &[RecordBatch]) -> (RecordBatch, Arc<ParquetMetaData>) {
 }
 
 fn assert_same(batches: &[RecordBatch]) -> Arc<ParquetMetaData> {
-    let (read, metadata) = round_trip(batches);
+    let (read, metadata) = round_trip(batches, config::Compression::Zstd { level: 1 });
     assert_eq!(read, concat_batches(&batches[0].schema(), batches).unwrap());
     metadata
 }
@@ -219,4 +225,21 @@ fn incompressible_pages_are_left_as_they_are() {
     let codecs: Vec<_> =
         metadata.row_group(0).columns().iter().map(ColumnChunkMetaData::compression).collect();
     assert!(matches!(codecs[..], [Compression::UNCOMPRESSED, Compression::ZSTD(_)]));
+}
+
+#[test]
+fn every_compression_is_read_back() {
+    let words = texts((0..10_000).map(|at| Some(format!("a text that is mostly the same {at}"))));
+    let batch = batch(vec![words]);
+    for (asked, written) in [
+        (config::Compression::None, "UNCOMPRESSED"),
+        (config::Compression::Zstd { level: 9 }, "ZSTD"),
+        (config::Compression::Lz4, "LZ4_RAW"),
+        (config::Compression::Snappy, "SNAPPY"),
+    ] {
+        let (read, metadata) = round_trip(std::slice::from_ref(&batch), asked);
+        assert_eq!(read, batch);
+        let used = metadata.row_group(0).column(0).compression().to_string();
+        assert!(used.starts_with(written), "{used}");
+    }
 }

@@ -182,6 +182,7 @@ mod tests {
                 bytes: 3_251_200,
                 files: 1,
                 elapsed: Duration::from_millis(1_250),
+                spent: None,
             }),
             Event::Audited(audit(true)),
             Event::Audited(audit(false)),
