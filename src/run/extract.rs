@@ -239,6 +239,14 @@ impl BatchSink for StageSink {
     fn spent(&mut self, spent: Timings) {
         self.chunk = spent;
     }
+
+    fn footprint(&self) -> u64 {
+        self.writer.footprint()
+    }
+
+    fn relieve(&mut self) -> Result<()> {
+        self.writer.relieve()
+    }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {

@@ -20,7 +20,7 @@ use parquet::{
 };
 use url::Url;
 
-use super::statistics;
+use super::{memory, statistics};
 use crate::{
     error::{Context, Error, ErrorKind, Result},
     types::DataFile,
@@ -112,11 +112,20 @@ pub(super) struct ClosedRowGroup {
     rows: u64,
 }
 
+impl ClosedRowGroup {
+    /// Bytes of its pages.
+    pub(super) fn bytes(&self) -> u64 {
+        self.chunks.iter().map(|chunk| chunk.close().bytes_written).sum()
+    }
+}
+
 /// A Parquet file that grows by whole row groups.
 pub(super) struct StageFile {
     path: PathBuf,
     writer: SerializedFileWriter<BufWriter<File>>,
     rows: u64,
+    /// Entries that its footer will have, one a column and row group; they stay in memory.
+    column_chunks: usize,
 }
 
 impl StageFile {
@@ -124,12 +133,13 @@ impl StageFile {
     pub(super) fn create(path: PathBuf, layout: &Layout) -> Result<Self> {
         let file = File::create_new(&path)
             .or_fail(ErrorKind::Storage, || format!("cannot create `{}`", path.display()))?;
-        let writer = layout.serialized(BufWriter::with_capacity(1 << 20, file))?;
-        Ok(Self { path, writer, rows: 0 })
+        let writer = layout.serialized(BufWriter::with_capacity(memory::FILE_BUFFER, file))?;
+        Ok(Self { path, writer, rows: 0, column_chunks: 0 })
     }
 
     pub(super) fn append(&mut self, group: ClosedRowGroup) -> Result<()> {
         let failed = |error: ParquetError| full(&self.path, &error);
+        self.column_chunks += group.chunks.len();
         let mut row_group = self.writer.next_row_group().map_err(failed)?;
         for chunk in group.chunks {
             chunk.append_to_row_group(&mut row_group).map_err(|error| full(&self.path, &error))?;
@@ -139,6 +149,10 @@ impl StageFile {
         Ok(())
     }
 
+    pub(super) fn column_chunks(&self) -> usize {
+        self.column_chunks
+    }
+
     /// Bytes written so far.
     pub(super) fn bytes(&self) -> u64 {
         self.writer.bytes_written() as u64
@@ -146,7 +160,7 @@ impl StageFile {
 
     /// Writes the footer, makes the file durable, and describes it.
     pub(super) fn finish(self, schema: &SchemaRef) -> Result<DataFile> {
-        let Self { path, mut writer, rows } = self;
+        let Self { path, mut writer, rows, .. } = self;
         let metadata = writer.finish().map_err(|error| full(&path, &error))?;
         let counted: i64 = metadata
             .row_groups()

@@ -11,6 +11,7 @@ mod catalog;
 mod chunk;
 mod encoding;
 mod file;
+mod memory;
 mod statistics;
 mod table;
 

@@ -2,6 +2,7 @@
 
 mod crash;
 mod guest;
+mod memory;
 mod tpch;
 mod types;
 

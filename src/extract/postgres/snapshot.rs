@@ -15,7 +15,10 @@ use super::{
 };
 use crate::{
     error::{Error, ErrorKind, Result},
-    extract::{BatchSink, Chunk, Snapshot, SourcePosition},
+    extract::{
+        BatchSink, Chunk, Snapshot, SourcePosition,
+        room::{Room, batch_bytes},
+    },
     types::{Budget, Stopwatch, Timings},
 };
 
@@ -78,9 +81,11 @@ impl Snapshot for PostgresSnapshot {
         let told = |error: Error| {
             error.context(format!("`{}` was not read to its end", request.from.display_name()))
         };
-        let limits = Limits::default();
+        let mut limits = Limits::default();
+        limits.bytes = batch_bytes(&self.budget, self.parallelism, limits.bytes);
         let mut watch = Stopwatch::start();
-        let permit = self.budget.take(limits.bytes as u64 + BLOCK_BYTES).await;
+        let room =
+            Room::take(&self.budget, limits.bytes as u64 + BLOCK_BYTES, sink.footprint()).await;
         let spent = Timings { memory: watch.lap(), ..Timings::default() };
         let lease = self.workers.lease().await.map_err(told)?;
         let columns: Vec<_> = request
@@ -94,7 +99,7 @@ impl Snapshot for PostgresSnapshot {
             decoder: Decoder::new(&columns, request.schema(), limits)?,
             sink,
             coordinator: self.coordinator.clone(),
-            permit,
+            room,
             spent,
         };
         worker::run(lease, job).await.map_err(told)
