@@ -8,6 +8,7 @@
 
 pub mod postgres;
 mod request;
+mod room;
 mod sink;
 pub mod sqlite;
 
@@ -96,6 +97,17 @@ pub trait BatchSink: Send {
     /// Where the source's side of the chunk spent its time; told once, right before
     /// [`BatchSink::complete`].
     fn spent(&mut self, _: Timings) {}
+
+    /// Bytes that it holds at most between two batches; a source takes them from the ceiling
+    /// together with its own, before it reads.
+    fn footprint(&self) -> u64 {
+        0
+    }
+
+    /// Lets go of as much memory as it can, because a large row needs it. May block.
+    fn relieve(&mut self) -> Result<()> {
+        Ok(())
+    }
 }
 
 /// What every connection to a source carries with it for the length of a run.

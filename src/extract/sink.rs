@@ -64,6 +64,14 @@ impl BatchSink for MaskingSink {
         spent.decode += self.spent;
         self.inner.spent(spent);
     }
+
+    fn footprint(&self) -> u64 {
+        self.inner.footprint()
+    }
+
+    fn relieve(&mut self) -> Result<()> {
+        self.inner.relieve()
+    }
 }
 
 fn masked(column: &ArrayRef, mask: Mask) -> Result<ArrayRef> {

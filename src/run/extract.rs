@@ -304,6 +304,14 @@ impl BatchSink for StageSink {
     fn spent(&mut self, spent: Timings) {
         self.chunk = spent;
     }
+
+    fn footprint(&self) -> u64 {
+        self.writer.footprint()
+    }
+
+    fn relieve(&mut self) -> Result<()> {
+        self.writer.relieve()
+    }
 }
 
 /// One chunk's part of the rows that are shown as read; it goes when the chunk is lost.

@@ -208,7 +208,9 @@ impl Work {
     async fn extract(&self, plan: &Plan, stage: &Stage) -> Result<Vec<Extracted>> {
         let session = Session {
             label: format!("longshore/{}/{}", plan.pipeline, self.run),
-            budget: Budget::new(ByteSize::new(plan.memory().bytes() / 4)),
+            // A quarter is left to what nobody counts: footers, connections, and what the
+            // allocator keeps between two uses.
+            budget: Budget::new(ByteSize::new(plan.memory().bytes() / 4 * 3)),
         };
         let (sources, retries) = (plan.sources.iter(), Arc::new(Retries::new()));
         let reads =

@@ -11,18 +11,16 @@ use crate::{
     types::{Stopwatch, Timings},
 };
 
-/// Row groups that a chunk may hold in memory before it takes a file of its own.
-const HELD_GROUPS: usize = 1;
-
 /// Encodes the rows of one chunk. Blocks on disk writes, so it belongs on a thread that may block.
 ///
-/// A small chunk stays in memory, encoded, until [`ChunkWriter::complete`] appends it to one of
-/// the table's files. A large one writes to a file of its own, which joins the table when complete.
+/// A chunk of one row group stays in memory, encoded, until [`ChunkWriter::complete`] appends it to
+/// one of the table's files. A larger one writes to a file of its own, which joins the table when
+/// complete. So there is never more than one row group in memory.
 /// Dropping the writer before that leaves no trace.
 pub struct ChunkWriter {
     table: TableStage,
     open: Option<OpenRowGroup>,
-    held: Vec<ClosedRowGroup>,
+    held: Option<ClosedRowGroup>,
     own: Option<StageFile>,
     rows: u64,
     spent: Timings,
@@ -30,7 +28,7 @@ pub struct ChunkWriter {
 
 impl ChunkWriter {
     pub(super) fn new(table: TableStage) -> Self {
-        Self { table, open: None, held: Vec::new(), own: None, rows: 0, spent: Timings::default() }
+        Self { table, open: None, held: None, own: None, rows: 0, spent: Timings::default() }
     }
 
     /// Adds the rows of `batch`, which has the table's schema.
@@ -41,17 +39,43 @@ impl ChunkWriter {
         let mut watch = Stopwatch::start();
         let mut group = match self.open.take() {
             Some(group) => group,
-            None => self.table.layout(batch)?.row_group()?,
+            None => {
+                let group = self.table.layout(batch)?.row_group()?;
+                self.spent.encode += watch.lap();
+                self.write_held()?;
+                self.spent.write += watch.lap();
+                group
+            }
         };
         group.write(batch)?;
         self.spent.encode += watch.lap();
         self.rows += batch.num_rows() as u64;
         let options = self.table.options();
-        if group.bytes() >= options.row_group_bytes || group.rows() >= options.row_group_rows as u64
+        // A batch of large values leaves copies of some behind, for statistics, that are not
+        // counted until the group is closed.
+        if group.bytes().max(batch.get_array_memory_size()) >= options.row_group_bytes
+            || group.rows() >= options.row_group_rows as u64
         {
             return self.close_group(group);
         }
         self.open = Some(group);
+        Ok(())
+    }
+
+    /// Bytes that it holds at most between two batches of rows of ordinary size: a row group, and
+    /// what Parquet's column writers and their compressors take besides.
+    pub fn footprint(&self) -> u64 {
+        self.table.footprint()
+    }
+
+    /// Writes everything out that can be written now: the row group under way ends early.
+    pub fn relieve(&mut self) -> Result<()> {
+        if let Some(group) = self.open.take() {
+            self.close_group(group)?;
+        }
+        let mut watch = Stopwatch::start();
+        self.write_held()?;
+        self.spent.write += watch.lap();
         Ok(())
     }
 
@@ -77,10 +101,11 @@ impl ChunkWriter {
             self.close_group(group)?;
         }
         let mut watch = Stopwatch::start();
-        match self.own.take() {
-            Some(file) => self.table.give_back(file)?,
-            None if self.held.is_empty() => {}
-            None => self.table.append(std::mem::take(&mut self.held))?,
+        if let Some(file) = self.own.take() {
+            self.table.give_back(file)?;
+        }
+        if let Some(group) = self.held.take() {
+            self.table.append(group)?;
         }
         self.spent.write += watch.lap();
         Ok(self.spent)
@@ -90,20 +115,25 @@ impl ChunkWriter {
         let mut watch = Stopwatch::start();
         let group = group.close()?;
         self.spent.encode += watch.lap();
-        if let Some(file) = &mut self.own {
-            file.append(group)?;
-        } else {
-            self.held.push(group);
-        }
-        if self.held.len() > HELD_GROUPS {
-            let mut file = self.table.new_file(self.table.known_layout()?)?;
-            for group in self.held.drain(..) {
-                file.append(group)?;
-            }
-            self.own = Some(file);
+        let fits = group.bytes() <= self.table.options().row_group_bytes as u64;
+        self.held = Some(group);
+        if self.own.is_some() || !fits {
+            self.write_held()?;
         }
         self.spent.write += watch.lap();
         Ok(())
+    }
+
+    /// Writes the row group that waits in memory to a file of the chunk's own.
+    fn write_held(&mut self) -> Result<()> {
+        let Some(group) = self.held.take() else { return Ok(()) };
+        if self.own.is_none() {
+            self.own = Some(self.table.new_file(self.table.known_layout()?)?);
+        }
+        match &mut self.own {
+            Some(file) => file.append(group),
+            None => Ok(()),
+        }
     }
 }
 

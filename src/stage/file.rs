@@ -26,9 +26,9 @@ use parquet::{
 use url::Url;
 
 use super::{
-    column::{self, ClosedColumn, Codec, EncodeColumn},
+    column::{self, ClosedColumn, EncodeColumn, Workspace},
     encoding::{self, Choice},
-    statistics,
+    memory, statistics,
 };
 use crate::{
     config::Compression,
@@ -79,8 +79,8 @@ impl Layout {
                 described.and_then(|descr| column::encoder(field.data_type(), descr, *choice));
             columns.push(ours.map_or(Column::Theirs(theirs), Column::Ours));
         }
-        let codec = Codec::new(self.compression).map_err(broken)?;
-        Ok(OpenRowGroup { columns, codec, rows: 0 })
+        let workspace = Workspace::new(self.compression).map_err(broken)?;
+        Ok(OpenRowGroup { columns, workspace, rows: 0 })
     }
 
     fn serialized<W: std::io::Write + Send>(&self, to: W) -> Result<SerializedFileWriter<W>> {
@@ -107,9 +107,14 @@ enum Column {
 }
 
 impl Column {
-    fn write(&mut self, field: &Field, array: &ArrayRef, codec: &mut Codec) -> ParquetResult<()> {
+    fn write(
+        &mut self,
+        field: &Field,
+        array: &ArrayRef,
+        workspace: &mut Workspace,
+    ) -> ParquetResult<()> {
         match self {
-            Self::Ours(encoder) => encoder.write(array, codec),
+            Self::Ours(encoder) => encoder.write(array, workspace),
             Self::Theirs(writers) => {
                 let leaves = compute_leaves(field, array)?;
                 writers.iter_mut().zip(&leaves).try_for_each(|(writer, leaf)| writer.write(leaf))
@@ -124,9 +129,9 @@ impl Column {
         }
     }
 
-    fn close(self, codec: &mut Codec, closed: &mut Vec<Closed>) -> ParquetResult<()> {
+    fn close(self, workspace: &mut Workspace, closed: &mut Vec<Closed>) -> ParquetResult<()> {
         match self {
-            Self::Ours(encoder) => closed.push(Closed::Ours(encoder.close(codec)?)),
+            Self::Ours(encoder) => closed.push(Closed::Ours(encoder.close(workspace)?)),
             Self::Theirs(writers) => {
                 for writer in writers {
                     closed.push(Closed::Theirs(writer.close()?));
@@ -143,10 +148,19 @@ enum Closed {
     Theirs(ArrowColumnChunk),
 }
 
+impl Closed {
+    fn bytes(&self) -> u64 {
+        match self {
+            Self::Ours(column) => column.bytes(),
+            Self::Theirs(column) => column.close().bytes_written,
+        }
+    }
+}
+
 /// A row group in the making, encoded in memory.
 pub(super) struct OpenRowGroup {
     columns: Vec<Column>,
-    codec: Codec,
+    workspace: Workspace,
     rows: u64,
 }
 
@@ -158,7 +172,7 @@ impl OpenRowGroup {
         }
         let fields = batch.schema_ref().fields().iter().zip(batch.columns());
         for (column, (field, array)) in self.columns.iter_mut().zip(fields) {
-            column.write(field, array, &mut self.codec).map_err(broken)?;
+            column.write(field, array, &mut self.workspace).map_err(broken)?;
         }
         self.rows += batch.num_rows() as u64;
         Ok(())
@@ -170,13 +184,13 @@ impl OpenRowGroup {
 
     /// Bytes it holds in memory, about.
     pub(super) fn bytes(&self) -> usize {
-        self.columns.iter().map(Column::bytes).sum()
+        self.columns.iter().map(Column::bytes).sum::<usize>() + self.workspace.bytes()
     }
 
     pub(super) fn close(mut self) -> Result<ClosedRowGroup> {
         let mut columns = Vec::new();
         for column in self.columns {
-            column.close(&mut self.codec, &mut columns).map_err(broken)?;
+            column.close(&mut self.workspace, &mut columns).map_err(broken)?;
         }
         Ok(ClosedRowGroup { columns, rows: self.rows })
     }
@@ -196,11 +210,20 @@ pub(super) struct ClosedRowGroup {
     rows: u64,
 }
 
+impl ClosedRowGroup {
+    /// Bytes of its pages.
+    pub(super) fn bytes(&self) -> u64 {
+        self.columns.iter().map(Closed::bytes).sum()
+    }
+}
+
 /// A Parquet file that grows by whole row groups.
 pub(super) struct StageFile {
     path: PathBuf,
     writer: SerializedFileWriter<BufWriter<File>>,
     rows: u64,
+    /// Entries that its footer will have, one a column and row group; they stay in memory.
+    column_chunks: usize,
 }
 
 impl StageFile {
@@ -208,12 +231,13 @@ impl StageFile {
     pub(super) fn create(path: PathBuf, layout: &Layout) -> Result<Self> {
         let file = File::create_new(&path)
             .or_fail(ErrorKind::Storage, || format!("cannot create `{}`", path.display()))?;
-        let writer = layout.serialized(BufWriter::with_capacity(1 << 20, file))?;
-        Ok(Self { path, writer, rows: 0 })
+        let writer = layout.serialized(BufWriter::with_capacity(memory::FILE_BUFFER, file))?;
+        Ok(Self { path, writer, rows: 0, column_chunks: 0 })
     }
 
     pub(super) fn append(&mut self, group: ClosedRowGroup) -> Result<()> {
         let failed = |error: ParquetError| full(&self.path, &error);
+        self.column_chunks += group.columns.len();
         let mut row_group = self.writer.next_row_group().map_err(failed)?;
         for column in group.columns {
             let appended = match column {
@@ -230,6 +254,10 @@ impl StageFile {
         Ok(())
     }
 
+    pub(super) fn column_chunks(&self) -> usize {
+        self.column_chunks
+    }
+
     /// Bytes written so far.
     pub(super) fn bytes(&self) -> u64 {
         self.writer.bytes_written() as u64
@@ -237,7 +265,7 @@ impl StageFile {
 
     /// Writes the footer, makes the file durable, and describes it.
     pub(super) fn finish(self, schema: &SchemaRef) -> Result<DataFile> {
-        let Self { path, mut writer, rows } = self;
+        let Self { path, mut writer, rows, .. } = self;
         let metadata = writer.finish().map_err(|error| full(&path, &error))?;
         let counted: i64 = metadata
             .row_groups()

@@ -12,6 +12,7 @@ mod chunk;
 mod column;
 mod encoding;
 mod file;
+mod memory;
 mod statistics;
 mod table;
 

@@ -15,6 +15,7 @@ use super::{
     chunk::ChunkWriter,
     encoding::EncodeOptions,
     file::{ClosedRowGroup, Layout, StageFile},
+    memory,
 };
 use crate::{
     error::{Context, Error, ErrorKind, Result},
@@ -117,6 +118,11 @@ impl TableStage {
         Ok(())
     }
 
+    /// Bytes that one writer holds at most between two batches, about.
+    pub(super) fn footprint(&self) -> u64 {
+        memory::of_writer(&self.shared.schema, &self.shared.options)
+    }
+
     pub(super) fn options(&self) -> EncodeOptions {
         self.shared.options
     }
@@ -141,22 +147,22 @@ impl TableStage {
         StageFile::create(self.shared.folder.join(format!("{number:05}.parquet")), layout)
     }
 
-    /// Appends whole row groups to a file that nobody else holds, a fresh one where all are held.
-    pub(super) fn append(&self, groups: Vec<ClosedRowGroup>) -> Result<()> {
+    /// Appends a whole row group to a file that nobody else holds, a fresh one where all are held.
+    pub(super) fn append(&self, group: ClosedRowGroup) -> Result<()> {
         let idle = self.files().open.pop();
         let mut file = match idle {
             Some(file) => file,
             None => self.new_file(self.known_layout()?)?,
         };
-        for group in groups {
-            file.append(group)?;
-        }
+        file.append(group)?;
         self.give_back(file)
     }
 
     /// Hands a file over whose rows all count.
     pub(super) fn give_back(&self, file: StageFile) -> Result<()> {
-        if file.bytes() < self.shared.options.file_bytes {
+        let is_full = file.bytes() >= self.shared.options.file_bytes
+            || file.column_chunks() >= memory::FOOTER_CHUNKS;
+        if !is_full {
             self.files().open.push(file);
             return Ok(());
         }

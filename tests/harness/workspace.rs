@@ -205,6 +205,21 @@ impl Running {
         self.outcome(status)
     }
 
+    /// Waits for its end, and tells the most memory that it had resident, in bytes.
+    pub(crate) fn finish_measured(mut self) -> (Outcome, u64) {
+        let status = format!("/proc/{}/status", self.child.id());
+        let mut peak = 0;
+        // The kernel keeps the peak, so looking now and then misses nothing but the last moment.
+        wait::until(&format!("`{}` to end", self.what), LIMIT, || {
+            let text = fs::read_to_string(&status).unwrap_or_default();
+            let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+            let kibibytes = line.and_then(|line| line.trim().strip_suffix(" kB")?.parse().ok());
+            peak = peak.max(kibibytes.unwrap_or(0_u64) << 10);
+            self.has_ended().then_some(())
+        });
+        (self.finish(), peak)
+    }
+
     /// Ends it with SIGKILL, as a power cut would, where it still runs.
     pub(crate) fn kill(mut self) -> Outcome {
         self.child.kill().unwrap();

@@ -3,6 +3,7 @@
 mod crash;
 mod guest;
 mod losses;
+mod memory;
 mod shapes;
 mod tpch;
 mod types;

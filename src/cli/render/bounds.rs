@@ -82,7 +82,7 @@ mod tests {
             step("notes", StepKind::Extract, Some([0, 10, 20, 30, 400])),
             step("revenue", StepKind::Model, Some([0, 900, 0, 80, 20])),
         ];
-        insta::assert_snapshot!(bounds(&steps, Paint::Plain), @r"
+        insta::assert_snapshot!(bounds(&steps, Paint::Plain).trim_start(), @r"
         table          time of its workers
         ─────────────  ──────────────────────────────────────────────────────────────────────
         shop.lineitem  read 61 %, decode 9 %, encode 28 %, write 2 %: read-bound

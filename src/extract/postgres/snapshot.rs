@@ -11,7 +11,10 @@ use super::{
 };
 use crate::{
     error::{Error, Result},
-    extract::{BatchSink, Chunk, Snapshot, SourcePosition},
+    extract::{
+        BatchSink, Chunk, Snapshot, SourcePosition,
+        room::{Room, batch_bytes},
+    },
     types::{Budget, Stopwatch, Timings},
 };
 use async_trait::async_trait;
@@ -75,9 +78,11 @@ impl Snapshot for PostgresSnapshot {
         let told = |error: Error| {
             error.context(format!("`{}` was not read to its end", request.from.display_name()))
         };
-        let limits = Limits::default();
+        let mut limits = Limits::default();
+        limits.bytes = batch_bytes(&self.budget, self.parallelism(), limits.bytes);
         let mut watch = Stopwatch::start();
-        let permit = self.budget.take(limits.bytes as u64 + BLOCK_BYTES).await;
+        let room =
+            Room::take(&self.budget, limits.bytes as u64 + BLOCK_BYTES, sink.footprint()).await;
         let spent = Timings { memory: watch.lap(), ..Timings::default() };
         let columns: Vec<_> = request
             .columns
@@ -89,7 +94,7 @@ impl Snapshot for PostgresSnapshot {
             sql: sql::copy_out(&sql::select(request, &plan.types, &chunk.part)),
             decoder: Decoder::new(&columns, request.schema(), limits)?,
             sink,
-            permit,
+            room,
             spent,
         };
         let read = async { worker::run(self.pool.lease().await?, job).await };

@@ -16,8 +16,8 @@ use super::{
 };
 use crate::{
     error::{Error, ErrorKind, Result},
-    extract::BatchSink,
-    types::{Permit, Stopwatch, Timings},
+    extract::{BatchSink, room::Room},
+    types::{Stopwatch, Timings},
 };
 
 /// What a worker does.
@@ -27,7 +27,7 @@ pub(super) struct Job {
     pub(super) decoder: Decoder,
     pub(super) sink: Box<dyn BatchSink>,
     /// What the buffers are paid with.
-    pub(super) permit: Permit,
+    pub(super) room: Room,
     /// What was spent on the chunk so far.
     pub(super) spent: Timings,
 }
@@ -50,9 +50,9 @@ fn work(
     mut given_up: oneshot::Receiver<()>,
 ) -> Result<()> {
     let Lease { connection, seat } = lease;
-    let Job { sql, decoder, sink, permit: _paid, spent } = job;
+    let Job { sql, decoder, sink, mut room, spent } = job;
     let key = connection.cancel_key();
-    match transfer(runtime, connection, &sql, decoder, (sink, spent), &mut given_up) {
+    match transfer(runtime, connection, &sql, decoder, (sink, spent), (&mut room, &mut given_up)) {
         Ok(connection) => {
             seat.give_back(connection);
             Ok(())
@@ -93,22 +93,28 @@ fn transfer(
     sql: &str,
     mut decoder: Decoder,
     (mut sink, mut spent): (Box<dyn BatchSink>, Timings),
-    given_up: &mut oneshot::Receiver<()>,
+    (room, given_up): (&mut Room, &mut oneshot::Receiver<()>),
 ) -> Result<WireConnection, Stop> {
     let mut watch = Stopwatch::start();
     // A server may work for long before it sends the first byte.
     let mut copy = runtime.block_on(unless_given_up(given_up, connection.copy_out(sql)))?;
     let mut block = Block::default();
     loop {
+        if let Some(bytes) = copy.announced() {
+            let room = room.make(bytes as u64, &mut *sink);
+            runtime.block_on(unless_given_up(given_up, room))?;
+            spent.memory += watch.lap();
+        }
         let next = runtime.block_on(unless_given_up(given_up, copy.next_block(block)))?;
         spent.read += watch.lap();
         let Some(next) = next else { break };
         decoder.feed(&next)?;
+        block = next.cleared();
         spent.decode += watch.lap();
         while let Some(batch) = decoder.take_batch() {
             sink.push(batch)?;
         }
-        block = next;
+        room.settle();
         // What the sink did, it measures itself.
         watch.lap();
     }
@@ -133,14 +139,14 @@ fn transfer(
     Ok(connection)
 }
 
-async fn unless_given_up<T>(
+async fn unless_given_up<T, E: Into<Stop>>(
     given_up: &mut oneshot::Receiver<()>,
-    work: impl Future<Output = Result<T, WireError>>,
+    work: impl Future<Output = Result<T, E>>,
 ) -> Result<T, Stop> {
     tokio::select! {
         biased;
         _ = given_up => Err(given_up_error().into()),
-        done = work => Ok(done?),
+        done = work => done.map_err(Into::into),
     }
 }
 

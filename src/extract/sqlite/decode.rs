@@ -35,20 +35,22 @@ pub(super) struct Decoder {
     columns: Vec<Column>,
     schema: SchemaRef,
     max_rows: usize,
+    max_bytes: usize,
     rows: usize,
     bytes: usize,
 }
 
 impl Decoder {
-    /// A decoder for the columns of `request`, in their order.
-    pub(super) fn new(request: &TableRequest) -> Result<Self> {
+    /// A decoder for the columns of `request`, in their order, into batches of about `max_bytes`.
+    pub(super) fn new(request: &TableRequest, max_bytes: usize) -> Result<Self> {
         let columns = request.columns.iter().map(Column::new).collect::<Result<Vec<_>>>()?;
         // Views and decimals take 16 bytes a row; nothing fixed takes more.
-        let max_rows = BATCH_BYTES / (16 * columns.len().max(1));
+        let max_rows = max_bytes / (16 * columns.len().max(1));
         Ok(Self {
             columns,
             schema: request.schema(),
             max_rows: max_rows.clamp(MIN_BATCH_ROWS, MAX_BATCH_ROWS),
+            max_bytes,
             rows: 0,
             bytes: 0,
         })
@@ -71,7 +73,12 @@ impl Decoder {
 
     /// Whether the batch should be finished before another row is taken.
     pub(super) fn is_full(&self) -> bool {
-        self.rows >= self.max_rows || self.bytes >= BATCH_BYTES
+        self.rows >= self.max_rows || self.bytes >= self.max_bytes
+    }
+
+    /// Bytes of text and blobs in the batch.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
     }
 
     /// The rows taken since the last batch; nothing when there are none.

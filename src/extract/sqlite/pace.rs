@@ -1,5 +1,5 @@
-//! How the time of a read divides between SQLite and us, told from a sample of its rows: a clock
-//! looked at twice a row would cost a tenth of the read.
+//! How the time of a read divides between SQLite and us, told from a sample of its rows: rows are
+//! too short to look at a clock for each.
 
 use std::time::Duration;
 
@@ -55,6 +55,11 @@ impl Pace {
     /// What follows is somebody else's.
     pub(super) fn pause(&mut self) {
         self.both += self.watch.lap();
+    }
+
+    /// What went by since the pause was spent waiting for memory.
+    pub(super) fn wait(&mut self) {
+        self.before.memory += self.watch.lap();
     }
 
     /// What follows is the read's again.

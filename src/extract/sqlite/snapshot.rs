@@ -13,7 +13,10 @@ use std::{
 };
 
 use async_trait::async_trait;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::{
+    runtime::Handle,
+    sync::{OwnedSemaphorePermit, Semaphore},
+};
 
 use super::{
     File, catalog,
@@ -25,7 +28,10 @@ use super::{
 };
 use crate::{
     error::{Error, ErrorKind, Result},
-    extract::{BatchSink, Chunk, ChunkPart, Snapshot, SourcePosition, SourceTable, TableRequest},
+    extract::{
+        BatchSink, Chunk, ChunkPart, Snapshot, SourcePosition, SourceTable, TableRequest,
+        room::{LARGE_ROW, Room, batch_bytes},
+    },
     types::{Budget, Stopwatch, Timings},
 };
 
@@ -244,7 +250,8 @@ impl Snapshot for SqliteSnapshot {
 
     async fn read(&self, chunk: &Chunk, sink: Box<dyn BatchSink>) -> Result<()> {
         let mut watch = Stopwatch::start();
-        let permit = self.budget.take(BATCH_BYTES as u64).await;
+        let batch = batch_bytes(&self.budget, self.parallelism, BATCH_BYTES);
+        let room = Room::take(&self.budget, batch as u64, sink.footprint()).await;
         let spent = Timings { memory: watch.lap(), ..Timings::default() };
         let lease = Lease::take(&self.shared).await?;
         let brake = lease.database()?.brake().clone();
@@ -252,9 +259,9 @@ impl Snapshot for SqliteSnapshot {
         // The job gives the lease back, so that this future alone decides when the connection is
         // free again: the brake can then never stop somebody else's read.
         let mut job = tokio::task::spawn_blocking(move || {
+            let means = Means { batch, room, spent };
             let outcome =
-                lease.database().and_then(|database| shared.read(database, &chunk, sink, spent));
-            drop(permit);
+                lease.database().and_then(|database| shared.read(database, &chunk, sink, means));
             (lease, outcome)
         });
         // Dropped before `job` is, and so before the connection can be somebody else's.
@@ -280,6 +287,15 @@ impl Snapshot for SqliteSnapshot {
     }
 }
 
+/// What one read has to work with.
+struct Means {
+    /// About how many bytes a batch may hold.
+    batch: usize,
+    room: Room,
+    /// What was spent before it began.
+    spent: Timings,
+}
+
 impl Shared {
     /// Reads `chunk` on `database`. Blocks.
     fn read(
@@ -287,7 +303,7 @@ impl Shared {
         database: &Database,
         chunk: &Chunk,
         mut sink: Box<dyn BatchSink>,
-        spent: Timings,
+        mut means: Means,
     ) -> Result<()> {
         let plan = self
             .plans
@@ -298,8 +314,8 @@ impl Shared {
         let mut statement = database
             .prepare(&sql::select(&plan.request, &chunk.part, plan.rowid))
             .map_err(|fault| told(&fault))?;
-        let mut decoder = Decoder::new(&plan.request)?;
-        let mut pace = Pace::start(spent);
+        let mut decoder = Decoder::new(&plan.request, means.batch)?;
+        let mut pace = Pace::start(means.spent);
         let mut rows = 0_u64;
         while pace.read(|| statement.step()).map_err(|fault| told(&fault))? {
             rows += 1;
@@ -307,16 +323,24 @@ impl Shared {
                 Misread::Sqlite(fault) => told(&fault),
                 Misread::Misfit { column, found } => misfit(plan, chunk, rows, column, found),
             })?;
-            if decoder.is_full()
-                && let Some(batch) = decoder.finish()?
-            {
+            if !decoder.is_full() {
+                continue;
+            }
+            pace.pause();
+            // How long a row is, SQLite tells only once it is in memory.
+            if decoder.bytes() > means.batch + LARGE_ROW as usize {
+                let room = means.room.make(decoder.bytes() as u64, &mut *sink);
+                Handle::current().block_on(room)?;
+                pace.wait();
+            }
+            if let Some(batch) = decoder.finish()? {
                 if database.brake().is_on() {
                     return Err(told(&Fault::interrupted()));
                 }
-                pace.pause();
                 sink.push(batch)?;
-                pace.resume();
             }
+            means.room.settle();
+            pace.resume();
         }
         let last = decoder.finish()?;
         pace.pause();

@@ -365,3 +365,19 @@ fn urls_name_files() {
         assert!(path(wrong).is_err(), "{wrong}");
     }
 }
+
+#[tokio::test]
+async fn a_huge_cell_takes_no_more_than_there_is_and_gives_it_back() {
+    let fixture = Fixture::new(
+        "CREATE TABLE files (id INTEGER PRIMARY KEY, body BLOB);
+         INSERT INTO files VALUES (1, zeroblob(40000000)), (2, x'00'), (3, zeroblob(40000000));",
+    )
+    .await;
+    let source = fixture.source(1);
+    let request = request(&table(&source, "files").await);
+    let session = session();
+    let snapshot = source.open(&[request], &session).await.unwrap();
+    let batches = read(snapshot.as_ref(), &snapshot.chunks(0)[0]).await.unwrap();
+    assert_eq!(batches.iter().map(RecordBatch::num_rows).collect::<Vec<_>>(), [1, 2]);
+    assert_eq!(session.budget.take(64 << 20).await.bytes(), 64 << 20);
+}

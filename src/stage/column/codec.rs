@@ -7,8 +7,10 @@ use parquet::{
 };
 use zstd::bulk::Compressor;
 
+use super::PAGE_BYTES;
+
 /// Compresses pages. Making one costs more than compressing a page, so a row group keeps it.
-pub(in crate::stage) struct Codec {
+pub(super) struct Codec {
     compression: Compression,
     engine: Engine,
     buffer: Vec<u8>,
@@ -18,20 +20,20 @@ enum Engine {
     None,
     Zstd(Compressor<'static>),
     Lz4,
-    Snappy(snap::raw::Encoder),
+    Snappy(Box<snap::raw::Encoder>),
 }
 
 impl Codec {
     /// # Errors
     /// For a compression that the stage does not write.
-    pub(in crate::stage) fn new(compression: Compression) -> Result<Self> {
+    pub(super) fn new(compression: Compression) -> Result<Self> {
         let engine = match compression {
             Compression::UNCOMPRESSED => Engine::None,
             Compression::ZSTD(level) => {
                 Engine::Zstd(Compressor::new(level.compression_level()).map_err(failed)?)
             }
             Compression::LZ4_RAW => Engine::Lz4,
-            Compression::SNAPPY => Engine::Snappy(snap::raw::Encoder::new()),
+            Compression::SNAPPY => Engine::Snappy(Box::default()),
             other => return Err(ParquetError::NYI(format!("pages compressed by {other}"))),
         };
         Ok(Self { compression, engine, buffer: Vec::new() })
@@ -62,12 +64,19 @@ impl Codec {
                 buffer.truncate(len);
             }
         }
-        let stored = Bytes::copy_from_slice(buffer);
-        // One huge page must not be paid for until the row group ends.
-        if buffer.capacity() > 4 * super::PAGE_BYTES {
-            *buffer = Vec::new();
+        Ok(Bytes::copy_from_slice(buffer))
+    }
+
+    /// Bytes of the buffer that pages are compressed into.
+    pub(super) fn bytes(&self) -> usize {
+        self.buffer.capacity()
+    }
+
+    /// Lets go of what one huge page needed.
+    pub(super) fn settle(&mut self) {
+        if self.buffer.capacity() > 4 * PAGE_BYTES {
+            self.buffer = Vec::new();
         }
-        Ok(stored)
     }
 }
 

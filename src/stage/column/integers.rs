@@ -16,9 +16,8 @@ use parquet::{
 };
 
 use super::{
-    EncodeColumn, PAGE_BYTES, PAGE_ROWS,
+    EncodeColumn, PAGE_BYTES, PAGE_ROWS, Workspace,
     bits::put_codes,
-    codec::Codec,
     delta::Delta,
     dictionary::{IntegerDictionary, Interned},
     levels::Levels,
@@ -40,6 +39,8 @@ pub(super) trait Physical: Copy + Default + Ord + Into<i64> + Send + 'static {
     /// Appends `values` as they lie in memory on a little-endian machine.
     fn plain(values: &[Self], out: &mut Vec<u8>);
     fn statistics(bounds: Option<(Self, Self)>, nulls: u64) -> Statistics;
+    /// Where the values of a batch are gathered.
+    fn buffer(workspace: &mut Workspace) -> &mut Vec<Self>;
 }
 
 /// A value of Arrow's as Parquet keeps it. It fits, because the column's type says so.
@@ -63,7 +64,7 @@ narrow!(
 );
 
 macro_rules! physical {
-    ($type:ty, $unsigned:ty, $statistics:ident) => {
+    ($type:ty, $unsigned:ty, $statistics:ident, $buffer:ident) => {
         impl Physical for $type {
             #[inline]
             fn minus(self, other: Self) -> Self {
@@ -80,11 +81,14 @@ macro_rules! physical {
                 let (least, most) = bounds.unzip();
                 Statistics::$statistics(least, most, None, Some(nulls), false)
             }
+            fn buffer(workspace: &mut Workspace) -> &mut Vec<Self> {
+                &mut workspace.$buffer
+            }
         }
     };
 }
-physical!(i32, u32, int32);
-physical!(i64, u64, int64);
+physical!(i32, u32, int32, narrow);
+physical!(i64, u64, int64, wide);
 
 /// How the values of the open page are kept.
 enum Values<T> {
@@ -102,9 +106,6 @@ pub(super) struct Integers<T> {
     dictionary: Option<IntegerDictionary<T>>,
     bounds: Option<(T, T)>,
     nulls: u64,
-    /// Values of a batch, without NULLs.
-    batch: Vec<T>,
-    body: Vec<u8>,
 }
 
 impl<T: Physical> Integers<T> {
@@ -121,38 +122,18 @@ impl<T: Physical> Integers<T> {
             dictionary,
             bounds: None,
             nulls: 0,
-            batch: Vec::new(),
-            body: Vec::new(),
         }
     }
 
-    /// Takes the values of `array` that are not NULL into `batch`.
-    fn take<A: ArrowPrimitiveType>(&mut self, array: &PrimitiveArray<A>)
-    where
-        A::Native: Narrow<T>,
-    {
-        self.batch.clear();
-        let values = array.values();
-        match array.nulls().filter(|nulls| nulls.null_count() > 0) {
-            None => self.batch.extend(values.iter().map(|value| value.narrow())),
-            Some(nulls) => {
-                self.batch.reserve(array.len() - nulls.null_count());
-                for (from, until) in nulls.valid_slices() {
-                    let valid = values.get(from..until).unwrap_or_default();
-                    self.batch.extend(valid.iter().map(|value| value.narrow()));
-                }
-            }
-        }
-    }
-
-    /// Adds `batch` to the open page; leaves the dictionary when it is full.
-    fn put_batch(&mut self, codec: &mut Codec) -> Result<()> {
+    /// Adds the values of a batch, without NULLs, to the open page; leaves the dictionary when it is
+    /// full.
+    fn put(&mut self, batch: &[T], workspace: &mut Workspace) -> Result<()> {
         if let Values::Codes(codes) = &mut self.values
             && let Some(dictionary) = &mut self.dictionary
         {
             let before = codes.len();
-            codes.reserve(self.batch.len());
-            let full = self.batch.iter().any(|value| match dictionary.intern(*value) {
+            codes.reserve(batch.len());
+            let full = batch.iter().any(|value| match dictionary.intern(*value) {
                 Interned::Code(code) => {
                     codes.push(code);
                     false
@@ -163,45 +144,46 @@ impl<T: Physical> Integers<T> {
                 return Ok(());
             }
             codes.truncate(before);
-            self.flush(codec)?;
+            self.flush(workspace)?;
             self.values = Values::Delta(Delta::new());
         }
-        let bounds = self.batch.iter().copied().min().zip(self.batch.iter().copied().max());
+        let bounds = batch.iter().copied().min().zip(batch.iter().copied().max());
         self.bounds = wider(self.bounds, bounds);
         match &mut self.values {
             Values::Codes(_) => {}
-            Values::Delta(delta) => delta.put(&self.batch),
-            Values::Plain(values) => values.extend_from_slice(&self.batch),
+            Values::Delta(delta) => delta.put(batch),
+            Values::Plain(values) => values.extend_from_slice(batch),
         }
         Ok(())
     }
 
     /// Ends the open page.
-    fn flush(&mut self, codec: &mut Codec) -> Result<()> {
+    fn flush(&mut self, workspace: &mut Workspace) -> Result<()> {
         let rows = self.levels.rows();
         if rows == 0 {
             return Ok(());
         }
         self.nulls += self.levels.nulls() as u64;
-        self.body.clear();
-        self.levels.finish(&mut self.body);
+        let Workspace { codec, body, .. } = workspace;
+        body.clear();
+        self.levels.finish(body);
         let encoding = match &mut self.values {
             Values::Codes(codes) => {
                 let different = self.dictionary.as_ref().map_or(0, |known| known.values().len());
-                put_codes(codes, different, &mut self.body);
+                put_codes(codes, different, body);
                 Encoding::RLE_DICTIONARY
             }
             Values::Delta(delta) => {
-                delta.finish(&mut self.body);
+                delta.finish(body);
                 Encoding::DELTA_BINARY_PACKED
             }
             Values::Plain(values) => {
-                T::plain(values, &mut self.body);
+                T::plain(values, body);
                 values.clear();
                 Encoding::PLAIN
             }
         };
-        self.pages.push(&DataPage { body: &self.body, rows, encoding }, codec)
+        self.pages.push(&DataPage { body, rows, encoding }, codec)
     }
 
     fn page_bytes(&self) -> usize {
@@ -209,6 +191,24 @@ impl<T: Physical> Integers<T> {
             Values::Codes(codes) => codes.capacity() * size_of::<u32>(),
             Values::Delta(delta) => delta.bytes(),
             Values::Plain(values) => values.capacity() * size_of::<T>(),
+        }
+    }
+}
+
+/// Takes the values of `array` that are not NULL.
+fn take<A: ArrowPrimitiveType, T>(array: &PrimitiveArray<A>, batch: &mut Vec<T>)
+where
+    A::Native: Narrow<T>,
+{
+    let values = array.values();
+    match array.nulls().filter(|nulls| nulls.null_count() > 0) {
+        None => batch.extend(values.iter().map(|value| value.narrow())),
+        Some(nulls) => {
+            batch.reserve(array.len() - nulls.null_count());
+            for (from, until) in nulls.valid_slices() {
+                let valid = values.get(from..until).unwrap_or_default();
+                batch.extend(valid.iter().map(|value| value.narrow()));
+            }
         }
     }
 }
@@ -227,22 +227,27 @@ where
     i64: Narrow<T>,
     i128: Narrow<T>,
 {
-    fn write(&mut self, array: &ArrayRef, codec: &mut Codec) -> Result<()> {
+    fn write(&mut self, array: &ArrayRef, workspace: &mut Workspace) -> Result<()> {
+        let mut batch = std::mem::take(T::buffer(workspace));
+        batch.clear();
         match array.data_type() {
-            DataType::Int16 => self.take(array.as_primitive::<Int16Type>()),
-            DataType::Int32 => self.take(array.as_primitive::<Int32Type>()),
-            DataType::Int64 => self.take(array.as_primitive::<Int64Type>()),
-            DataType::Date32 => self.take(array.as_primitive::<Date32Type>()),
-            DataType::Timestamp(..) => self.take(array.as_primitive::<TimestampMicrosecondType>()),
-            DataType::Decimal128(..) => self.take(array.as_primitive::<Decimal128Type>()),
+            DataType::Int16 => take(array.as_primitive::<Int16Type>(), &mut batch),
+            DataType::Int32 => take(array.as_primitive::<Int32Type>(), &mut batch),
+            DataType::Int64 => take(array.as_primitive::<Int64Type>(), &mut batch),
+            DataType::Date32 => take(array.as_primitive::<Date32Type>(), &mut batch),
+            DataType::Timestamp(..) => {
+                take(array.as_primitive::<TimestampMicrosecondType>(), &mut batch);
+            }
+            DataType::Decimal128(..) => take(array.as_primitive::<Decimal128Type>(), &mut batch),
             other => {
                 return Err(ParquetError::General(format!("{other} is not kept as an integer")));
             }
         }
-        self.put_batch(codec)?;
+        self.put(&batch, workspace)?;
+        *T::buffer(workspace) = batch;
         self.levels.put(array.len(), array.nulls());
         if self.levels.rows() >= PAGE_ROWS || self.page_bytes() >= PAGE_BYTES {
-            self.flush(codec)?;
+            self.flush(workspace)?;
         }
         Ok(())
     }
@@ -252,8 +257,8 @@ where
         self.pages.bytes() + self.page_bytes() + dictionary
     }
 
-    fn close(mut self: Box<Self>, codec: &mut Codec) -> Result<ClosedColumn> {
-        self.flush(codec)?;
+    fn close(mut self: Box<Self>, workspace: &mut Workspace) -> Result<ClosedColumn> {
+        self.flush(workspace)?;
         let mut plain = Vec::new();
         let dictionary = self.dictionary.as_ref().map(|dictionary| {
             let values = dictionary.values();
@@ -263,6 +268,10 @@ where
             values.len()
         });
         let statistics = T::statistics(self.bounds, self.nulls);
-        self.pages.close(dictionary.map(|values| (values, plain.as_slice())), statistics, codec)
+        self.pages.close(
+            dictionary.map(|values| (values, plain.as_slice())),
+            statistics,
+            &mut workspace.codec,
+        )
     }
 }

@@ -15,14 +15,15 @@ mod integers;
 mod levels;
 mod page;
 mod text;
+mod workspace;
 
 use arrow::{array::ArrayRef, datatypes::DataType};
 use parquet::{basic::Type, errors::Result, schema::types::ColumnDescPtr};
 
 use super::encoding::Choice;
 
-pub(super) use codec::Codec;
 pub(super) use page::ClosedColumn;
+pub(super) use workspace::Workspace;
 
 /// A page ends at so many rows at the latest.
 const PAGE_ROWS: usize = 128 << 10;
@@ -33,13 +34,29 @@ const PAGE_BYTES: usize = 1 << 20;
 /// Encodes one column of one row group.
 pub(super) trait EncodeColumn: Send {
     /// Adds the values of `array`.
-    fn write(&mut self, array: &ArrayRef, codec: &mut Codec) -> Result<()>;
+    fn write(&mut self, array: &ArrayRef, workspace: &mut Workspace) -> Result<()>;
 
     /// Bytes it holds in memory.
     fn bytes(&self) -> usize;
 
     /// Ends the column chunk.
-    fn close(self: Box<Self>, codec: &mut Codec) -> Result<ClosedColumn>;
+    fn close(self: Box<Self>, workspace: &mut Workspace) -> Result<ClosedColumn>;
+}
+
+/// Whether flat columns of type `data_type` are encoded here.
+pub(super) fn encodes(data_type: &DataType) -> bool {
+    match data_type {
+        DataType::Int16
+        | DataType::Int32
+        | DataType::Int64
+        | DataType::Date32
+        | DataType::Timestamp(..)
+        | DataType::Utf8View
+        | DataType::BinaryView => true,
+        // Those of more digits are bytes for Parquet.
+        DataType::Decimal128(precision, _) => *precision <= 18,
+        _ => false,
+    }
 }
 
 /// What encodes a column of type `data_type` that Parquet describes as `descr`; nothing where the
@@ -49,7 +66,7 @@ pub(super) fn encoder(
     descr: ColumnDescPtr,
     choice: Choice,
 ) -> Option<Box<dyn EncodeColumn>> {
-    if descr.max_rep_level() > 0 || descr.max_def_level() > 1 {
+    if !encodes(data_type) || descr.max_rep_level() > 0 || descr.max_def_level() > 1 {
         return None;
     }
     match (data_type, descr.physical_type()) {

@@ -175,6 +175,11 @@ pub(in crate::stage) struct ClosedColumn {
 }
 
 impl ClosedColumn {
+    /// Bytes of its pages.
+    pub(in crate::stage) fn bytes(&self) -> u64 {
+        self.close.bytes_written
+    }
+
     /// What its bytes are read from, and what describes them.
     pub(in crate::stage) fn into_parts(self) -> (impl ChunkReader, ColumnCloseResult) {
         (Parts { head: self.head, pages: self.pages }, self.close)

@@ -14,9 +14,8 @@ use parquet::{
 };
 
 use super::{
-    EncodeColumn, PAGE_BYTES, PAGE_ROWS,
+    EncodeColumn, PAGE_BYTES, PAGE_ROWS, Workspace,
     bits::put_codes,
-    codec::Codec,
     dictionary::{INLINE, Interned, TextDictionary},
     levels::Levels,
     page::{ClosedColumn, DataPage, Pages},
@@ -43,7 +42,6 @@ pub(super) struct Texts {
     dictionary: Option<TextDictionary>,
     bounds: Bounds,
     nulls: u64,
-    body: Vec<u8>,
 }
 
 impl Texts {
@@ -59,11 +57,10 @@ impl Texts {
             values,
             dictionary,
             nulls: 0,
-            body: Vec::new(),
         }
     }
 
-    fn put(&mut self, views: &Views<'_>, codec: &mut Codec) -> Result<()> {
+    fn put(&mut self, views: &Views<'_>, workspace: &mut Workspace) -> Result<()> {
         if let Values::Codes(codes) = &mut self.values
             && let Some(dictionary) = &mut self.dictionary
         {
@@ -72,7 +69,7 @@ impl Texts {
                 return Ok(());
             }
             codes.truncate(before);
-            self.flush(codec)?;
+            self.flush(workspace)?;
             self.values = Values::Plain(Vec::new());
         }
         if let Values::Plain(plain) = &mut self.values {
@@ -97,33 +94,34 @@ impl Texts {
         Ok(())
     }
 
-    fn flush(&mut self, codec: &mut Codec) -> Result<()> {
+    fn flush(&mut self, workspace: &mut Workspace) -> Result<()> {
         let rows = self.levels.rows();
         if rows == 0 {
             return Ok(());
         }
         self.nulls += self.levels.nulls() as u64;
-        self.body.clear();
-        self.levels.finish(&mut self.body);
+        let Workspace { codec, body, .. } = workspace;
+        body.clear();
+        self.levels.finish(body);
         let encoding = match &mut self.values {
             Values::Codes(codes) => {
                 let different = self.dictionary.as_ref().map_or(0, TextDictionary::len);
-                put_codes(codes, different, &mut self.body);
+                put_codes(codes, different, body);
                 Encoding::RLE_DICTIONARY
             }
             Values::Plain(plain) => {
-                self.body.extend_from_slice(plain);
+                body.extend_from_slice(plain);
                 plain.clear();
                 Encoding::PLAIN
             }
         };
-        self.pages.push(&DataPage { body: &self.body, rows, encoding }, codec)?;
+        self.pages.push(&DataPage { body, rows, encoding }, codec)?;
         // One huge value must not be paid for until the row group ends.
-        if self.body.capacity() > 2 * PAGE_BYTES {
-            self.body = Vec::new();
-            if let Values::Plain(plain) = &mut self.values {
-                *plain = Vec::new();
-            }
+        workspace.settle();
+        if let Values::Plain(plain) = &mut self.values
+            && plain.capacity() > 4 * PAGE_BYTES
+        {
+            *plain = Vec::new();
         }
         Ok(())
     }
@@ -158,7 +156,7 @@ fn intern_all(
 }
 
 impl EncodeColumn for Texts {
-    fn write(&mut self, array: &ArrayRef, codec: &mut Codec) -> Result<()> {
+    fn write(&mut self, array: &ArrayRef, workspace: &mut Workspace) -> Result<()> {
         let views = match array.data_type() {
             DataType::Utf8View => {
                 let array = array.as_string_view();
@@ -170,10 +168,10 @@ impl EncodeColumn for Texts {
             }
             other => return Err(ParquetError::General(format!("{other} is not kept as text"))),
         };
-        self.put(&views, codec)?;
+        self.put(&views, workspace)?;
         self.levels.put(array.len(), array.nulls());
         if self.levels.rows() >= PAGE_ROWS || self.page_bytes() >= PAGE_BYTES {
-            self.flush(codec)?;
+            self.flush(workspace)?;
         }
         Ok(())
     }
@@ -184,17 +182,17 @@ impl EncodeColumn for Texts {
             Values::Plain(plain) => plain.capacity(),
         };
         let dictionary = self.dictionary.as_ref().map_or(0, TextDictionary::bytes);
-        self.pages.bytes() + page + self.body.capacity() + dictionary
+        self.pages.bytes() + page + dictionary
     }
 
-    fn close(mut self: Box<Self>, codec: &mut Codec) -> Result<ClosedColumn> {
-        self.flush(codec)?;
+    fn close(mut self: Box<Self>, workspace: &mut Workspace) -> Result<ClosedColumn> {
+        self.flush(workspace)?;
         let dictionary = self.dictionary.as_ref().map(|dictionary| {
             let values = dictionary.values();
             values.for_each(|value| self.bounds.widen_to(value));
             (dictionary.len(), dictionary.plain())
         });
-        self.pages.close(dictionary, self.bounds.statistics(self.nulls), codec)
+        self.pages.close(dictionary, self.bounds.statistics(self.nulls), &mut workspace.codec)
     }
 }
 

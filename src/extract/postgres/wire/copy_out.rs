@@ -20,6 +20,9 @@ const READ: usize = 256 << 10;
 /// A buffer that one large message made grow beyond this is not used again.
 const KEPT: usize = 4 << 20;
 
+/// A message of this length is announced before it is read.
+const LARGE: usize = 1 << 20;
+
 /// The longest message: the server's own limit on what it can send in one, and some room.
 const LONGEST: usize = (1 << 30) + (64 << 10);
 
@@ -59,7 +62,9 @@ impl Block {
         block
     }
 
-    fn cleared(mut self) -> Self {
+    /// The buffers alone, without those that one large message made grow.
+    #[must_use]
+    pub fn cleared(mut self) -> Self {
         if self.bytes.capacity() > KEPT {
             return Self::default();
         }
@@ -99,12 +104,20 @@ impl CopyOut {
         Self { connection, rest, progress: Progress::Rows, rows: None }
     }
 
+    /// The length of the message that the next block begins with, where it is a large one: room can
+    /// then be made before it is read.
+    pub fn announced(&self) -> Option<usize> {
+        let missing = missing(&self.rest, 0);
+        (missing >= LARGE).then_some(missing + self.rest.len())
+    }
+
     /// The next stretch of the stream, in a buffer that may be `recycled`. `None` is given only
     /// after the server said that the COPY went well; [`CopyOut::rows`] then tells how many rows it
     /// sent.
     ///
     /// Waits until a block is full, so that blocks are few and large. A message of any length
-    /// comes whole; memory follows what arrives, not what a length announces.
+    /// comes whole, a large one in a block that it begins; memory follows what arrives, not what a
+    /// length announces. A block may be empty where a large message comes first of all.
     ///
     /// Cheapest on a current-thread runtime of the thread that decodes: the server sends in small
     /// pieces, and where another thread waits for the socket, each piece wakes two.
@@ -121,7 +134,7 @@ impl CopyOut {
         let before = std::mem::replace(&mut self.progress, Progress::Broken);
         let (block, progress) = self.fill(recycled.cleared(), before).await?;
         self.progress = progress;
-        Ok((!block.payloads.is_empty()).then_some(block))
+        Ok((progress != Progress::Ready || !block.payloads.is_empty()).then_some(block))
     }
 
     async fn fill(
@@ -129,6 +142,7 @@ impl CopyOut {
         mut block: Block,
         mut progress: Progress,
     ) -> Result<(Block, Progress), WireError> {
+        let announced = self.announced().is_some();
         block.bytes.extend_from_slice(&self.rest);
         self.rest.clear();
         let mut position = 0;
@@ -139,6 +153,9 @@ impl CopyOut {
                 break;
             }
             let missing = missing(&block.bytes, position);
+            if missing >= LARGE && !(announced && position == 0) {
+                break;
+            }
             self.read(&mut block.bytes, missing).await?;
         }
         if progress == Progress::Ready && position < block.bytes.len() {

@@ -68,6 +68,31 @@ fn payloads_come_whole_and_in_order() {
 }
 
 #[test]
+fn large_messages_are_announced_before_they_are_read() {
+    let large = vec![7; 3 << 20];
+    for payloads in [vec![&large[..], b"a", b"b"], vec![b"a", &large, &large, b"b", b"c"]] {
+        let bytes = copy(&payloads);
+        let announced = run(async move {
+            let (mut server, client) = tokio::io::duplex(100_000);
+            tokio::spawn(async move { server.write_all(&bytes).await });
+            let mut copy = CopyOut::new(WireConnection::of(Frames::new(Box::new(client), None)));
+            let mut announced = Vec::new();
+            let mut block = Block::default();
+            loop {
+                let held = block.bytes().len();
+                assert!(held < 1 << 20, "a large message came unannounced: {held}");
+                announced.extend(copy.announced());
+                let told = copy.announced().is_some();
+                let Some(next) = copy.next_block(block).await.unwrap() else { break announced };
+                block = if told { next.cleared() } else { next };
+            }
+        });
+        let expected = payloads.iter().filter(|payload| payload.len() > 5).count();
+        assert_eq!(announced, vec![5 + large.len(); expected]);
+    }
+}
+
+#[test]
 fn notices_may_come_between() {
     let mut bytes = message(b'd', b"a");
     bytes.extend(message(b'N', b"SNOTICE\0\0"));
