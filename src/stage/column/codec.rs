@@ -33,7 +33,7 @@ impl Codec {
                 Engine::Zstd(Compressor::new(level.compression_level()).map_err(failed)?)
             }
             Compression::LZ4_RAW => Engine::Lz4,
-            Compression::SNAPPY => Engine::Snappy(Box::default()),
+            Compression::SNAPPY => Engine::Snappy(Box::new(snap::raw::Encoder::new())),
             other => return Err(ParquetError::NYI(format!("pages compressed by {other}"))),
         };
         Ok(Self { compression, engine, buffer: Vec::new() })
