@@ -74,9 +74,11 @@ impl Layout {
         for (field, choice) in self.schema.fields().iter().zip(&self.choices) {
             let many = leaf_count(field.data_type());
             let theirs: Vec<_> = leaves.by_ref().take(many).collect();
-            let described = descriptions.by_ref().take(many).next().cloned();
-            let ours =
-                described.and_then(|descr| column::encoder(field.data_type(), descr, *choice));
+            let described: Vec<_> = descriptions.by_ref().take(many).cloned().collect();
+            let ours = described
+                .into_iter()
+                .next()
+                .and_then(|descr| column::encoder(field.data_type(), descr, *choice));
             columns.push(ours.map_or(Column::Theirs(theirs), Column::Ours));
         }
         let workspace = Workspace::new(self.compression).map_err(broken)?;

@@ -1,9 +1,9 @@
 //! What writers of columns take of memory beyond the pages that they report.
 //!
-//! Measured with the `parquet` crate's writers (59), as resident memory: 1,600 open columns take 33 MiB under zstd and
-//! 12 MiB under lz4 before they hold a value; 16 columns whose pages are full take 9 MiB more at
-//! zstd's level 1 than uncompressed ones, 20 MiB at 3, 160 MiB at 9 and 510 MiB from 15 on, because
-//! each column keeps a compressor.
+//! Measured with the `parquet` crate's writers (59), as resident memory: 1,600 open columns take
+//! 33 MiB under zstd and 12 MiB under lz4 before they hold a value; 16 columns whose pages are full
+//! take 9 MiB more at zstd's level 1 than uncompressed ones, 20 MiB at 3, 160 MiB at 9 and 510 MiB
+//! from 15 on, because each column keeps a compressor.
 
 use arrow::datatypes::{DataType, SchemaRef};
 

@@ -44,10 +44,14 @@ transform: sql/nightly
     assert!(items.len() > 2, "{items:?}");
     assert!(items.iter().all(|group| group.bytes < 4 << 20), "{items:?}");
     let orders = layout(&workspace, "shop/orders");
-    assert!(orders.iter().all(|group| group.codecs == ["ZSTD"]), "{orders:?}");
+    // Columns that don't get smaller are left as they are.
+    assert!(orders.iter().all(|group| group.codecs == ["UNCOMPRESSED", "ZSTD"]), "{orders:?}");
     assert_eq!(orders.iter().map(|group| group.rows).sum::<u64>(), 100_000);
     let model = layout(&workspace, "mart/totals");
     assert!(model.iter().all(|group| group.codecs == ["UNCOMPRESSED"]), "{model:?}");
     let products = layout(&workspace, "shop/products");
-    assert!(products.iter().all(|group| group.codecs == ["LZ4"]), "{products:?}");
+    let known = ["LZ4", "UNCOMPRESSED"];
+    assert!(products.iter().any(|group| group.codecs.contains(&"LZ4".to_owned())), "{products:?}");
+    let codecs = products.iter().flat_map(|group| &group.codecs);
+    assert!(codecs.into_iter().all(|codec| known.contains(&codec.as_str())), "{products:?}");
 }

@@ -110,15 +110,27 @@ async fn a_copy_cut_anywhere_is_read_again() {
 async fn a_reader_stopped_by_the_server_is_replaced() {
     let database = cluster().database("replaced").await;
     database.load(ROWS).await;
-    for stop in ["pg_terminate_backend", "pg_cancel_backend"] {
-        let workspace = project(&database.url(), 3, SLOWLY);
-        let running = workspace.spawn(&["run", "load", "--json"]);
-        signal(&database, stop, &slow_reader(&database).await).await;
-        let outcome = running.finish().succeeded();
-        assert!(outcome.stderr.contains("lost a part of `shop.t`"), "{stop}: {outcome}");
-        assert!(!outcome.stderr.contains("lost the snapshot"), "{stop}: {outcome}");
-        assert_whole(&database, &workspace, &outcome);
-    }
+    let workspace = project(&database.url(), 3, SLOWLY);
+    let running = workspace.spawn(&["run", "load", "--json"]);
+    signal(&database, "pg_terminate_backend", &slow_reader(&database).await).await;
+    let outcome = running.finish().succeeded();
+    assert!(outcome.stderr.contains("lost a part of `shop.t`"), "{outcome}");
+    assert!(!outcome.stderr.contains("lost the snapshot"), "{outcome}");
+    assert_whole(&database, &workspace, &outcome);
+}
+
+/// Whoever looks after the server and cancels a statement of ours wants it to stop.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reader_cancelled_by_hand_is_not_replaced() {
+    let database = cluster().database("cancelled").await;
+    database.load(ROWS).await;
+    let workspace = project(&database.url(), 3, SLOWLY);
+    let running = workspace.spawn(&["run", "load"]);
+    signal(&database, "pg_cancel_backend", &slow_reader(&database).await).await;
+    let outcome = running.finish().failed_with(1);
+    assert!(!outcome.stderr.contains("reads it again"), "{outcome}");
+    assert!(outcome.stderr.contains("ask the server's administrator why"), "{outcome}");
+    assert!(outcome.stderr.contains("the warehouse is still empty"), "{outcome}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

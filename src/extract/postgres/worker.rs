@@ -11,8 +11,8 @@ use tokio::{
 
 use super::{
     copy::Decoder,
-    pool::Lease,
-    wire::{Block, WireConnection, WireError},
+    pool::{Lease, Seat},
+    wire::{Block, CancelKey, WireConnection, WireError},
 };
 use crate::{
     error::{Error, ErrorKind, Result},
@@ -59,10 +59,18 @@ fn work(
         }
         Err(Stop { error, runs_on }) => {
             if runs_on {
-                runtime.block_on(seat.cancel(key));
+                cancel(&seat, key);
             }
             Err(error)
         }
+    }
+}
+
+/// Tells the server, in a runtime of its own: when the process ends, the other one may be gone.
+fn cancel(seat: &Seat, key: CancelKey) {
+    match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime.block_on(seat.cancel(key)),
+        Err(error) => tracing::debug!(%error, "no runtime to cancel a statement in"),
     }
 }
 
@@ -98,6 +106,7 @@ fn transfer(
     let mut watch = Stopwatch::start();
     // A server may work for long before it sends the first byte.
     let mut copy = runtime.block_on(unless_given_up(given_up, connection.copy_out(sql)))?;
+    let reads_here = copy.detach()?;
     let mut block = Block::default();
     loop {
         if let Some(bytes) = copy.announced() {
@@ -105,7 +114,11 @@ fn transfer(
             runtime.block_on(unless_given_up(given_up, room))?;
             spent.memory += watch.lap();
         }
-        let next = runtime.block_on(unless_given_up(given_up, copy.next_block(block)))?;
+        let next = if reads_here {
+            copy.next_block_here(block, &mut || is_given_up(given_up))?
+        } else {
+            runtime.block_on(unless_given_up(given_up, copy.next_block(block)))?
+        };
         spent.read += watch.lap();
         let Some(next) = next else { break };
         decoder.feed(&next)?;
@@ -123,7 +136,7 @@ fn transfer(
     if let Some(batch) = last {
         sink.push(batch)?;
     }
-    if matches!(given_up.try_recv(), Err(TryRecvError::Closed)) {
+    if is_given_up(given_up) {
         return Err(given_up_error().into());
     }
     let counted = copy.rows();
@@ -148,6 +161,10 @@ async fn unless_given_up<T, E: Into<Stop>>(
         _ = given_up => Err(given_up_error().into()),
         done = work => done.map_err(Into::into),
     }
+}
+
+fn is_given_up(given_up: &mut oneshot::Receiver<()>) -> bool {
+    matches!(given_up.try_recv(), Err(TryRecvError::Closed))
 }
 
 fn given_up_error() -> Error {

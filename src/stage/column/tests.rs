@@ -6,10 +6,10 @@ use std::sync::Arc;
 use arrow::{
     array::{
         BinaryViewArray, Date32Array, Decimal128Array, Int16Array, Int32Array, Int64Array,
-        RecordBatch, StringViewArray, TimestampMicrosecondArray,
+        ListArray, RecordBatch, StringViewArray, StructArray, TimestampMicrosecondArray,
     },
     compute::concat_batches,
-    datatypes::{Field, Schema, SchemaRef},
+    datatypes::{Field, Int32Type, Schema, SchemaRef},
 };
 use parquet::basic::{Compression, Encoding};
 use parquet::{
@@ -242,4 +242,29 @@ fn every_compression_is_read_back() {
         let used = metadata.row_group(0).column(0).compression().to_string();
         assert!(used.starts_with(written), "{used}");
     }
+}
+
+#[test]
+fn nested_columns_stand_between_flat_ones() {
+    let number = |base: i32| Arc::new((base..base + 100).map(Some).collect::<Int32Array>());
+    let fields = |names: [&str; 3]| -> Vec<_> {
+        names.map(|name| Arc::new(Field::new(name, DataType::Int32, true))).to_vec()
+    };
+    let three = fields(["months", "days", "micros"]);
+    let nested = StructArray::new(
+        three.into(),
+        vec![number(1), number(2), number(3)],
+        Some((0..100).map(|at| at % 7 > 0).collect()),
+    );
+    let lists = (0..100).map(|at| (at % 5 > 0).then(|| vec![Some(at); at as usize % 4]));
+    let lists = ListArray::from_iter_primitive::<Int32Type, _, _>(lists);
+    let wide: Decimal128Array = (0..100).map(|at| Some(i128::from(at) << 80)).collect();
+    assert_same(&[batch(vec![
+        texts((0..100).map(|at| Some(format!("{at}")))),
+        Arc::new(nested),
+        number(7),
+        Arc::new(lists),
+        Arc::new(wide),
+        texts((0..100).map(|at| (at % 3 > 0).then(|| format!("{at}")))),
+    ])]);
 }

@@ -2,7 +2,6 @@
 
 use std::ops::Range;
 
-use bytes::BufMut;
 use tokio::io::AsyncReadExt;
 
 use super::{
@@ -32,7 +31,9 @@ const LONGEST: usize = (1 << 30) + (64 << 10);
 /// It owns its buffers; hand it back to [`CopyOut::next_block`] to use them again.
 #[derive(Default)]
 pub struct Block {
+    /// Room for bytes; those from `filled` on mean nothing.
     bytes: Vec<u8>,
+    filled: usize,
     payloads: Vec<(u32, u32)>,
 }
 
@@ -40,7 +41,7 @@ impl Block {
     /// All bytes, the headers of messages included.
     #[inline]
     pub fn bytes(&self) -> &[u8] {
-        &self.bytes
+        self.bytes.get(..self.filled).unwrap_or_default()
     }
 
     /// Where in [`Block::bytes`] the payloads lie, in order.
@@ -59,6 +60,7 @@ impl Block {
             block.bytes.extend_from_slice(payload);
             block.payloads.push((start, block.bytes.len() as u32));
         }
+        block.filled = block.bytes.len();
         block
     }
 
@@ -68,9 +70,25 @@ impl Block {
         if self.bytes.capacity() > KEPT {
             return Self::default();
         }
-        self.bytes.clear();
+        self.filled = 0;
         self.payloads.clear();
         self
+    }
+
+    fn extend(&mut self, bytes: &[u8]) {
+        if let Some(room) = self.room(bytes.len()).get_mut(..bytes.len()) {
+            room.copy_from_slice(bytes);
+        }
+        self.filled += bytes.len();
+    }
+
+    /// Where `len` more bytes go.
+    fn room(&mut self, len: usize) -> &mut [u8] {
+        let end = self.filled + len;
+        if self.bytes.len() < end {
+            self.bytes.resize(end, 0);
+        }
+        self.bytes.get_mut(self.filled..end).unwrap_or_default()
     }
 }
 
@@ -119,11 +137,49 @@ impl CopyOut {
     /// comes whole, a large one in a block that it begins; memory follows what arrives, not what a
     /// length announces. A block may be empty where a large message comes first of all.
     ///
-    /// Cheapest on a current-thread runtime of the thread that decodes: the server sends in small
-    /// pieces, and where another thread waits for the socket, each piece wakes two.
-    ///
     /// Not cancel-safe: when the future is dropped before it is done, every later call fails.
     pub async fn next_block(&mut self, recycled: Block) -> Result<Option<Block>, WireError> {
+        let Some(mut filling) = self.begin(recycled)? else { return Ok(None) };
+        while let Some(wanted) = self.advance(&mut filling)? {
+            let frames = &mut self.connection.frames;
+            let limit = frames.read_timeout();
+            let read = frames.socket()?.read(filling.block.room(wanted));
+            filling.block.filled += some(silence_bound(limit, read).await?)?;
+        }
+        self.end(filling)
+    }
+
+    /// The same as [`CopyOut::next_block`], read by this thread itself, which may block: the
+    /// cheapest way, because no runtime wakes for each piece that the server sends.
+    /// [`CopyOut::detach`] says whether it can be taken. Ends early, in an error, once
+    /// `is_given_up`.
+    pub fn next_block_here(
+        &mut self,
+        recycled: Block,
+        is_given_up: &mut dyn FnMut() -> bool,
+    ) -> Result<Option<Block>, WireError> {
+        let Some(mut filling) = self.begin(recycled)? else { return Ok(None) };
+        while let Some(wanted) = self.advance(&mut filling)? {
+            let frames = &mut self.connection.frames;
+            let limit = frames.read_timeout();
+            let socket = frames.detached().ok_or_else(WireError::closed)?;
+            let read = socket.read(filling.block.room(wanted), limit, is_given_up)?;
+            filling.block.filled += some(read)?;
+        }
+        self.end(filling)
+    }
+
+    /// Takes the socket out of its runtime for [`CopyOut::next_block_here`], where that is
+    /// possible; [`CopyOut::into_connection`] gives it back to one.
+    ///
+    /// # Errors
+    /// When the socket is lost thereby.
+    pub fn detach(&mut self) -> Result<bool, WireError> {
+        self.connection.frames.detach()?;
+        Ok(self.connection.frames.detached().is_some())
+    }
+
+    fn begin(&mut self, recycled: Block) -> Result<Option<Filling>, WireError> {
         match self.progress {
             Progress::Ready => return Ok(None),
             Progress::Broken => {
@@ -131,51 +187,40 @@ impl CopyOut {
             }
             _ => {}
         }
-        let before = std::mem::replace(&mut self.progress, Progress::Broken);
-        let (block, progress) = self.fill(recycled.cleared(), before).await?;
-        self.progress = progress;
-        Ok((progress != Progress::Ready || !block.payloads.is_empty()).then_some(block))
-    }
-
-    async fn fill(
-        &mut self,
-        mut block: Block,
-        mut progress: Progress,
-    ) -> Result<(Block, Progress), WireError> {
-        let announced = self.announced().is_some();
-        block.bytes.extend_from_slice(&self.rest);
+        let is_announced = self.announced().is_some();
+        let mut block = recycled.cleared();
+        block.extend(&self.rest);
         self.rest.clear();
-        let mut position = 0;
-        loop {
-            (position, progress) = self.scan(&mut block, position, progress)?;
-            let whole = block.payloads.len();
-            if progress == Progress::Ready || (whole > 0 && position >= FULL) {
-                break;
-            }
-            let missing = missing(&block.bytes, position);
-            if missing >= LARGE && !(announced && position == 0) {
-                break;
-            }
-            self.read(&mut block.bytes, missing).await?;
-        }
-        if progress == Progress::Ready && position < block.bytes.len() {
-            return Err(WireError::protocol("bytes after the end of a copy"));
-        }
-        self.rest.extend_from_slice(block.bytes.get(position..).unwrap_or_default());
-        block.bytes.truncate(position);
-        Ok((block, progress))
+        let progress = std::mem::replace(&mut self.progress, Progress::Broken);
+        Ok(Some(Filling { block, position: 0, progress, is_announced }))
     }
 
-    async fn read(&mut self, bytes: &mut Vec<u8>, missing: usize) -> Result<(), WireError> {
+    /// Looks at what has come; how many bytes to ask for next, or nothing when the block is full.
+    fn advance(&mut self, filling: &mut Filling) -> Result<Option<usize>, WireError> {
+        let Filling { block, position, progress, is_announced } = filling;
+        (*position, *progress) = self.scan(block, *position, *progress)?;
+        let whole = block.payloads.len();
+        if *progress == Progress::Ready || (whole > 0 && *position >= FULL) {
+            return Ok(None);
+        }
+        let missing = missing(block.bytes(), *position);
+        if missing >= LARGE && !(*is_announced && *position == 0) {
+            return Ok(None);
+        }
         // A message that outgrows its buffer doubles it at most, so that copies are few and what
         // its length announces is not believed until it comes.
-        let room = missing.clamp(READ, READ.max(bytes.len()));
-        bytes.reserve(room);
-        let frames = &mut self.connection.frames;
-        let limit = frames.read_timeout();
-        let mut window = bytes.limit(room);
-        let read = frames.socket.read_buf(&mut window);
-        if silence_bound(limit, read).await? == 0 { Err(WireError::closed()) } else { Ok(()) }
+        Ok(Some(missing.clamp(READ, READ.max(block.filled))))
+    }
+
+    fn end(&mut self, filling: Filling) -> Result<Option<Block>, WireError> {
+        let Filling { mut block, position, progress, .. } = filling;
+        if progress == Progress::Ready && position < block.filled {
+            return Err(WireError::protocol("bytes after the end of a copy"));
+        }
+        self.rest.extend_from_slice(block.bytes().get(position..).unwrap_or_default());
+        block.filled = position;
+        self.progress = progress;
+        Ok((progress != Progress::Ready || !block.payloads.is_empty()).then_some(block))
     }
 
     /// Passes over the whole messages from `position` on; gives where the first that is not whole
@@ -186,7 +231,8 @@ impl CopyOut {
         mut position: usize,
         mut progress: Progress,
     ) -> Result<(usize, Progress), WireError> {
-        let Block { bytes, payloads } = block;
+        let Block { bytes, payloads, filled } = block;
+        let bytes = bytes.get(..*filled).unwrap_or_default();
         while let Some([tag, len @ ..]) =
             bytes.get(position..).and_then(<[u8]>::first_chunk::<5>).copied()
         {
@@ -232,10 +278,27 @@ impl CopyOut {
     }
 
     /// The session, for the next statement; `None` before the end of the stream or after an error.
+    /// A socket that was detached goes to the runtime that this is called in.
     pub fn into_connection(mut self) -> Option<WireConnection> {
         self.connection.busy = false;
+        self.connection.frames.attach().ok()?;
         (self.progress == Progress::Ready).then_some(self.connection)
     }
+}
+
+/// A block in the making.
+struct Filling {
+    block: Block,
+    /// Where the first message that is not whole begins.
+    position: usize,
+    progress: Progress,
+    /// Whether room was made for the message that it begins with.
+    is_announced: bool,
+}
+
+/// A read that gave nothing is the end of the stream.
+fn some(read: usize) -> Result<usize, WireError> {
+    if read == 0 { Err(WireError::closed()) } else { Ok(read) }
 }
 
 /// How many bytes the message at `position` lacks, as far as its length is known.

@@ -1,6 +1,6 @@
 //! What goes wrong between us and a PostgreSQL server, and what that means for a run.
 
-use std::{fmt, io};
+use std::{fmt, io, time::Duration};
 
 use crate::error::{Error, ErrorKind};
 
@@ -38,6 +38,11 @@ pub struct ServerError {
 }
 
 impl WireError {
+    /// Nothing came for so long.
+    pub(super) fn silent(longest: Duration) -> Self {
+        Self::Lost(format!("the server was silent for {} seconds", longest.as_secs()))
+    }
+
     /// The server's SQLSTATE, where the server spoke.
     pub fn sqlstate(&self) -> Option<&str> {
         match self {
@@ -129,8 +134,6 @@ impl ServerError {
             // A conflict with replay, a deadlock, a lock not had; the server stops, starts, is full.
             "40001" | "40P01" | "55P03" | "57P01" | "57P02" | "57P03" | "57P05" | "25P03"
             | "53300" => ErrorKind::Unreachable,
-            // Somebody at the server ended the statement: not us, since we close the socket first.
-            "57014" if self.is_by_hand() => ErrorKind::Unreachable,
             state if state.starts_with("08") || state.starts_with("53") => ErrorKind::Unreachable,
             state if state.starts_with("58") => ErrorKind::Unreachable,
             _ if self.may_quote_values() => ErrorKind::Data,
@@ -211,7 +214,7 @@ mod tests {
             assert_eq!(server(state, "m").kind(), kind, "{state}");
         }
         let cancelled = server("57014", "canceling statement due to user request");
-        assert_eq!(cancelled.kind(), ErrorKind::Unreachable);
+        assert_eq!(cancelled.kind(), ErrorKind::Refused, "whoever cancels us is heeded");
     }
 
     #[test]

@@ -10,8 +10,9 @@ use tokio::{
 };
 
 use super::{
+    detached::Detached,
     error::{ServerError, WireError},
-    socket::Socket,
+    socket::{Channel, Socket},
 };
 
 /// The longest message outside of COPY that is borne.
@@ -27,21 +28,26 @@ pub(super) struct Frame {
 
 /// A socket with what was read of it and not yet understood.
 pub(super) struct Frames {
-    pub(super) socket: Box<dyn Socket>,
+    channel: Option<Channel>,
     pub(super) inbox: BytesMut,
     read_timeout: Option<Duration>,
 }
 
 impl Frames {
     pub(super) fn new(socket: Box<dyn Socket>, read_timeout: Option<Duration>) -> Self {
-        Self { socket, inbox: BytesMut::with_capacity(8 << 10), read_timeout }
+        Self {
+            channel: Some(Channel::Attached(socket)),
+            inbox: BytesMut::with_capacity(8 << 10),
+            read_timeout,
+        }
     }
 
     /// Sends `message` whole.
     pub(super) async fn send(&mut self, message: &[u8]) -> Result<(), WireError> {
+        let socket = self.socket()?;
         let sent = async {
-            self.socket.write_all(message).await?;
-            self.socket.flush().await
+            socket.write_all(message).await?;
+            socket.flush().await
         };
         sent.await.map_err(|error| WireError::lost(&error))
     }
@@ -68,8 +74,12 @@ impl Frames {
                 continue;
             }
             self.inbox.reserve(4 << 10);
-            let read = self.socket.read_buf(&mut self.inbox);
-            if silence_bound(self.read_timeout, read).await? == 0 {
+            let limit = self.read_timeout;
+            let Some(Channel::Attached(socket)) = &mut self.channel else {
+                return Err(WireError::closed());
+            };
+            let read = socket.read_buf(&mut self.inbox);
+            if silence_bound(limit, read).await? == 0 {
                 return Err(WireError::closed());
             }
         }
@@ -88,6 +98,42 @@ impl Frames {
         Ok(Some(Frame { tag, body }))
     }
 
+    /// The socket, while its runtime has it.
+    pub(super) fn socket(&mut self) -> Result<&mut dyn Socket, WireError> {
+        match &mut self.channel {
+            Some(Channel::Attached(socket)) => Ok(&mut **socket),
+            _ => Err(WireError::closed()),
+        }
+    }
+
+    /// The socket, while it is out of its runtime.
+    pub(super) fn detached(&mut self) -> Option<&mut Detached> {
+        match &mut self.channel {
+            Some(Channel::Detached(socket)) => Some(socket),
+            _ => None,
+        }
+    }
+
+    /// Takes the socket out of its runtime, if it can be.
+    pub(super) fn detach(&mut self) -> Result<(), WireError> {
+        if let Some(Channel::Attached(socket)) = self.channel.take() {
+            self.channel = Some(socket.detach().map_err(|error| WireError::lost(&error))?);
+        }
+        Ok(())
+    }
+
+    /// Hands the socket to the runtime that this is called in, if it was out of one.
+    pub(super) fn attach(&mut self) -> Result<(), WireError> {
+        self.channel = match self.channel.take() {
+            Some(Channel::Detached(detached)) => {
+                let socket = detached.socket.attach();
+                Some(Channel::Attached(socket.map_err(|error| WireError::lost(&error))?))
+            }
+            other => other,
+        };
+        Ok(())
+    }
+
     /// How long a silence is borne.
     pub(super) fn read_timeout(&self) -> Option<Duration> {
         self.read_timeout
@@ -101,9 +147,7 @@ pub(super) async fn silence_bound(
 ) -> Result<usize, WireError> {
     let read = match longest {
         None => read.await,
-        Some(longest) => timeout(longest, read).await.map_err(|_| {
-            WireError::Lost(format!("the server was silent for {} seconds", longest.as_secs()))
-        })?,
+        Some(longest) => timeout(longest, read).await.map_err(|_| WireError::silent(longest))?,
     };
     read.map_err(|error| WireError::lost(&error))
 }

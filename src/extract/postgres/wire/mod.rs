@@ -13,6 +13,7 @@ mod cancel;
 mod connection;
 mod copy_out;
 mod describe;
+mod detached;
 mod error;
 mod frame;
 mod login;

@@ -1,22 +1,57 @@
 //! The way to a server: a TCP or Unix socket, encrypted where that is asked for.
 
-use std::time::Duration;
+use std::{io, time::Duration};
 
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::{TcpStream, UnixStream},
 };
+use tokio_rustls::client::TlsStream;
 
 use super::{
+    detached::{self, Detached},
     error::WireError,
     options::{Host, TlsMode, WireOptions},
     tls,
 };
 
 /// A stream of bytes in both directions.
-pub(super) trait Socket: AsyncRead + AsyncWrite + Unpin + Send + Sync {}
+pub(super) trait Socket: AsyncRead + AsyncWrite + Unpin + Send + Sync {
+    /// Takes it out of its runtime, where a thread can read it by itself.
+    fn detach(self: Box<Self>) -> io::Result<Channel>;
+}
 
-impl<T: AsyncRead + AsyncWrite + Unpin + Send + Sync> Socket for T {}
+/// A socket, in its runtime or out of it.
+pub(super) enum Channel {
+    Attached(Box<dyn Socket>),
+    Detached(Box<Detached>),
+}
+
+impl Socket for TcpStream {
+    fn detach(self: Box<Self>) -> io::Result<Channel> {
+        Ok(Channel::Detached(Box::new(Detached::new(detached::tcp(*self)?))))
+    }
+}
+
+impl Socket for UnixStream {
+    fn detach(self: Box<Self>) -> io::Result<Channel> {
+        Ok(Channel::Detached(Box::new(Detached::new(detached::unix(*self)?))))
+    }
+}
+
+/// What decrypts it belongs to the runtime.
+impl Socket for TlsStream<TcpStream> {
+    fn detach(self: Box<Self>) -> io::Result<Channel> {
+        Ok(Channel::Attached(self))
+    }
+}
+
+#[cfg(test)]
+impl Socket for tokio::io::DuplexStream {
+    fn detach(self: Box<Self>) -> io::Result<Channel> {
+        Ok(Channel::Attached(self))
+    }
+}
 
 /// A socket to a server that has not been spoken to yet.
 pub(super) struct Way {

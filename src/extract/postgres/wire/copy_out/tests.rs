@@ -141,10 +141,69 @@ fn lengths_are_not_believed() {
         server.write_all(&bytes).await.unwrap();
         drop(server);
         let mut copy = CopyOut::new(WireConnection::of(Frames::new(Box::new(client), None)));
-        let mut grown = Vec::new();
-        grown.extend_from_slice(&bytes[..5]);
-        copy.read(&mut grown, 1 << 30).await.unwrap();
-        assert!(grown.capacity() < 1 << 20, "{}", grown.capacity());
+        // What it announces is given out as an empty block first, so that room can be made.
+        let block = copy.next_block(Block::default()).await.unwrap().unwrap();
+        assert_eq!(copy.announced(), Some((1 << 30) + 1));
+        let mut filling = copy.begin(block).unwrap().unwrap();
+        assert!(copy.advance(&mut filling).unwrap().unwrap() < 1 << 20);
+    });
+}
+
+/// A COPY over a real socket, out of its runtime.
+async fn detached(send: impl FnOnce(&mut std::net::TcpStream) + Send + 'static) -> CopyOut {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || send(&mut listener.accept().unwrap().0));
+    let client = tokio::net::TcpStream::connect(address).await.unwrap();
+    let mut copy = CopyOut::new(WireConnection::of(Frames::new(Box::new(client), None)));
+    assert!(copy.detach().unwrap());
+    copy
+}
+
+#[test]
+fn a_thread_reads_by_itself_and_gives_the_socket_back() {
+    use std::io::{Read, Write};
+    let payloads: Vec<Vec<u8>> = (0..60_000_u32).map(|at| at.to_be_bytes().repeat(16)).collect();
+    let bytes = copy(&payloads.iter().map(Vec::as_slice).collect::<Vec<_>>());
+    run(async move {
+        let mut copy = detached(move |server| {
+            for piece in bytes.chunks(8 << 10) {
+                server.write_all(piece).unwrap();
+            }
+            // An answer to whatever comes next.
+            server.read_exact(&mut [0]).unwrap();
+            server.write_all(&message(b'Z', b"I")).unwrap();
+        })
+        .await;
+        let (mut found, mut block) = (Vec::new(), Block::default());
+        while let Some(next) = copy.next_block_here(block, &mut || false).unwrap() {
+            found.extend(next.payloads().map(|range| next.bytes()[range].to_vec()));
+            block = next;
+        }
+        assert!(found == payloads);
+        assert_eq!(copy.rows(), Some(60_000));
+        let mut connection = copy.into_connection().unwrap();
+        connection.frames.send(b"?").await.unwrap();
+        assert_eq!(connection.frames.next().await.unwrap().tag, b'Z');
+    });
+}
+
+#[test]
+fn a_thread_that_reads_can_be_called_off_and_sees_the_end() {
+    run(async {
+        let mut copy = detached(|server| {
+            let _ = std::io::Read::read(server, &mut [0]);
+        })
+        .await;
+        let mut asked = 0;
+        let error = copy.next_block_here(Block::default(), &mut || {
+            asked += 1;
+            asked > 2
+        });
+        assert!(error.err().unwrap().to_string().contains("given up"));
+        let mut copy = detached(|_| {}).await;
+        assert!(copy.next_block_here(Block::default(), &mut || false).is_err());
+        assert!(copy.into_connection().is_none());
     });
 }
 
