@@ -29,7 +29,7 @@ pub(super) struct IntegerDictionary<T> {
 
 impl<T: Copy + Eq + Into<i64>> IntegerDictionary<T> {
     pub(super) fn new() -> Self {
-        Self { values: Vec::new(), slots: Slots::new(), secret: secret(&RandomState::new()) }
+        Self { values: Vec::new(), slots: Slots::new(), secret: secret() }
     }
 
     #[inline]
@@ -68,7 +68,6 @@ pub(super) struct TextDictionary {
     /// The values as a dictionary page holds them: `u32` length, little-endian, and bytes.
     plain: Vec<u8>,
     slots: Slots,
-    hasher: RandomState,
     secret: u64,
 }
 
@@ -77,9 +76,7 @@ pub(super) const INLINE: usize = 12;
 
 impl TextDictionary {
     pub(super) fn new() -> Self {
-        let hasher = RandomState::new();
-        let secret = secret(&hasher);
-        Self { keys: Vec::new(), plain: Vec::new(), slots: Slots::new(), hasher, secret }
+        Self { keys: Vec::new(), plain: Vec::new(), slots: Slots::new(), secret: secret() }
     }
 
     /// The number of a text of at most [`INLINE`] bytes, by its view.
@@ -100,7 +97,7 @@ impl TextDictionary {
     /// The number of a longer text.
     #[inline]
     pub(super) fn intern_long(&mut self, text: &[u8]) -> Interned {
-        let hash = self.hasher.hash_one(text);
+        let hash = mixed_text(text, self.secret);
         let Self { keys, plain, slots, .. } = self;
         let found = slots.find(hash, |code| {
             keys.get(code as usize).is_some_and(|key| long_text(*key, plain) == Some(text))
@@ -123,11 +120,11 @@ impl TextDictionary {
         self.keys.push(key);
         self.plain.extend_from_slice(&(text.len() as u32).to_le_bytes());
         self.plain.extend_from_slice(text);
-        let Self { keys, plain, slots, hasher, secret } = self;
+        let Self { keys, plain, slots, secret } = self;
         slots.fill(slot, code, |code| {
             let key = keys.get(code as usize).copied().unwrap_or_default();
             match long_text(key, plain) {
-                Some(text) => hasher.hash_one(text),
+                Some(text) => mixed_text(text, *secret),
                 None => mixed_view(key, *secret),
             }
         });
@@ -239,8 +236,20 @@ fn mixed_view(view: u128, secret: u64) -> u64 {
     mixed(view as u64 ^ mixed((view >> 64) as u64 ^ secret))
 }
 
-fn secret(hasher: &RandomState) -> u64 {
-    hasher.hash_one(())
+#[inline]
+fn mixed_text(text: &[u8], secret: u64) -> u64 {
+    let (words, rest) = text.as_chunks::<8>();
+    let mut tail = [0; 8];
+    for (slot, byte) in tail.iter_mut().zip(rest) {
+        *slot = *byte;
+    }
+    let start = mixed(secret ^ text.len() as u64);
+    let hash = words.iter().fold(start, |hash, word| mixed(hash ^ u64::from_le_bytes(*word)));
+    mixed(hash ^ u64::from_le_bytes(tail))
+}
+
+fn secret() -> u64 {
+    RandomState::new().hash_one(())
 }
 
 #[cfg(test)]

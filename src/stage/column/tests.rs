@@ -178,7 +178,7 @@ fn a_dictionary_that_fills_up_is_left_in_the_middle() {
         let other = if column.column_type() == Type::INT64 {
             Encoding::DELTA_BINARY_PACKED
         } else {
-            Encoding::PLAIN
+            Encoding::DELTA_LENGTH_BYTE_ARRAY
         };
         let encodings: Vec<_> = column.encodings().collect();
         assert!(encodings.contains(&Encoding::RLE_DICTIONARY), "{encodings:?}");

@@ -16,6 +16,7 @@ use parquet::{
 use super::{
     EncodeColumn, PAGE_BYTES, PAGE_ROWS, Workspace,
     bits::put_codes,
+    delta::Delta,
     dictionary::{INLINE, Interned, TextDictionary},
     levels::Levels,
     page::{ClosedColumn, DataPage, Pages},
@@ -30,8 +31,34 @@ const BOUND: usize = 64;
 enum Values {
     /// Their numbers in the dictionary.
     Codes(Vec<u32>),
-    /// `u32` length, little-endian, and bytes of each.
-    Plain(Vec<u8>),
+    /// Their lengths apart from their bytes, which then compress faster and to less: a sixth of the
+    /// bytes of TPC-H's comments.
+    Lengths(Box<Lengths>),
+}
+
+/// The values of one page as `DELTA_LENGTH_BYTE_ARRAY` keeps them.
+struct Lengths {
+    lengths: Delta<i32>,
+    bytes: Vec<u8>,
+}
+
+impl Lengths {
+    fn new() -> Self {
+        Self { lengths: Delta::new(), bytes: Vec::new() }
+    }
+
+    /// Adds the bytes of a value: its view, and all of them where the view does not hold them.
+    #[inline]
+    fn put(&mut self, view: u128, long: Option<&[u8]>) {
+        match long {
+            None => {
+                let end = self.bytes.len() + view as u32 as usize;
+                self.bytes.extend_from_slice(&(view >> 32).to_le_bytes());
+                self.bytes.truncate(end);
+            }
+            Some(text) => self.bytes.extend_from_slice(text),
+        }
+    }
 }
 
 /// One column of one row group.
@@ -48,7 +75,7 @@ impl Texts {
     pub(super) fn new(descr: ColumnDescPtr, choice: Choice) -> Self {
         let (values, dictionary) = match choice {
             Choice::Dictionary => (Values::Codes(Vec::new()), Some(TextDictionary::new())),
-            Choice::Delta | Choice::Plain => (Values::Plain(Vec::new()), None),
+            Choice::Delta | Choice::Plain => (Values::Lengths(Box::new(Lengths::new())), None),
         };
         Self {
             levels: Levels::new(descr.max_def_level()),
@@ -70,26 +97,19 @@ impl Texts {
             }
             codes.truncate(before);
             self.flush(workspace)?;
-            self.values = Values::Plain(Vec::new());
+            self.values = Values::Lengths(Box::new(Lengths::new()));
         }
-        if let Values::Plain(plain) = &mut self.values {
-            let bounds = &mut self.bounds;
+        if let Values::Lengths(values) = &mut self.values {
+            let (bounds, lengths) = (&mut self.bounds, &mut workspace.narrow);
+            lengths.clear();
             let _ = views.each(|view, long| {
-                match long {
-                    None => {
-                        // A short view begins just as the page wants it.
-                        let end = plain.len() + 4 + view as u32 as usize;
-                        plain.extend_from_slice(&view.to_le_bytes());
-                        plain.truncate(end);
-                    }
-                    Some(text) => {
-                        plain.extend_from_slice(&(text.len() as u32).to_le_bytes());
-                        plain.extend_from_slice(text);
-                    }
-                }
+                // A view's length has 31 bits.
+                lengths.push(view as i32);
+                values.put(view, long);
                 bounds.widen(view, long);
                 ControlFlow::Continue(())
             });
+            values.lengths.put(lengths);
         }
         Ok(())
     }
@@ -109,19 +129,20 @@ impl Texts {
                 put_codes(codes, different, body);
                 Encoding::RLE_DICTIONARY
             }
-            Values::Plain(plain) => {
-                body.extend_from_slice(plain);
-                plain.clear();
-                Encoding::PLAIN
+            Values::Lengths(values) => {
+                values.lengths.finish(body);
+                body.extend_from_slice(&values.bytes);
+                values.bytes.clear();
+                Encoding::DELTA_LENGTH_BYTE_ARRAY
             }
         };
         self.pages.push(&DataPage { body, rows, encoding }, codec)?;
         // One huge value must not be paid for until the row group ends.
         workspace.settle();
-        if let Values::Plain(plain) = &mut self.values
-            && plain.capacity() > 4 * PAGE_BYTES
+        if let Values::Lengths(values) = &mut self.values
+            && values.bytes.capacity() > 4 * PAGE_BYTES
         {
-            *plain = Vec::new();
+            values.bytes = Vec::new();
         }
         Ok(())
     }
@@ -129,7 +150,7 @@ impl Texts {
     fn page_bytes(&self) -> usize {
         match &self.values {
             Values::Codes(codes) => codes.len() * size_of::<u32>(),
-            Values::Plain(plain) => plain.len(),
+            Values::Lengths(values) => values.bytes.len() + values.lengths.bytes(),
         }
     }
 }
@@ -179,7 +200,7 @@ impl EncodeColumn for Texts {
     fn bytes(&self) -> usize {
         let page = match &self.values {
             Values::Codes(codes) => codes.capacity() * size_of::<u32>(),
-            Values::Plain(plain) => plain.capacity(),
+            Values::Lengths(values) => values.bytes.capacity() + values.lengths.bytes(),
         };
         let dictionary = self.dictionary.as_ref().map_or(0, TextDictionary::bytes);
         self.pages.bytes() + page + dictionary
