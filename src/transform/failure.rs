@@ -39,6 +39,9 @@ const TYPES: [&str; 22] = [
     "date",
 ];
 
+/// How DataFusion begins the message about a task that was cancelled.
+const LOST_TASK: &str = "Non Panic Task error";
+
 /// The error of a query that stopped while it ran, under the first line `what`.
 pub(super) fn failed(what: String, error: &DataFusionError, memory: ByteSize) -> Error {
     match root(error) {
@@ -107,6 +110,10 @@ fn of_datafusion(what: String, error: &DataFusionError, memory: ByteSize) -> Err
             if inner.is::<object_store::Error>() || inner.is::<std::io::Error>() =>
         {
             storage(what, &text)
+        }
+        // A task of the engine's own that ended early: DataFusion has no variant for it.
+        DataFusionError::Execution(text) if text.starts_with(LOST_TASK) => {
+            Error::new(ErrorKind::Internal, what).because(redacted(text))
         }
         DataFusionError::Internal(_)
         | DataFusionError::ExecutionJoin(_)
@@ -222,6 +229,12 @@ mod tests {
         stopped: a division by zero
         stopped: execution error: array has … elements, not …
         ");
+    }
+
+    #[test]
+    fn a_lost_task_is_not_the_data_s_fault() {
+        let error = DataFusionError::Execution(format!("{LOST_TASK}: task 7 was cancelled"));
+        assert_eq!(failed("stopped".into(), &error, ByteSize::mib(1)).kind(), ErrorKind::Internal);
     }
 
     #[test]
