@@ -14,7 +14,7 @@ use super::{
 use crate::{
     config::{Pipeline, Project},
     error::{Error, Result},
-    extract::{BatchSink, Chunk, Preflight, Session, TableRequest},
+    extract::{BatchSink, Chunk, Preflight, Session},
     types::Budget,
 };
 
@@ -133,8 +133,7 @@ async fn read_through(plan: &Plan, planned: &PlannedSource) -> Result<()> {
         label: format!("longshore/{}/check", plan.pipeline),
         budget: Budget::new(plan.memory()),
     };
-    let requests: Vec<TableRequest> =
-        planned.extracts.iter().map(|extract| extract.request.clone()).collect();
+    let requests = planned.requests();
     let snapshot = planned.source.open(&requests, &session).await?;
     let chunks: Vec<Chunk> =
         (0..requests.len()).flat_map(|table| snapshot.chunks(table).to_vec()).collect();

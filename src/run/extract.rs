@@ -48,8 +48,7 @@ pub(super) async fn extract(
     retries: &Arc<Retries>,
     observer: &Arc<dyn Observer>,
 ) -> Result<Extracted> {
-    let requests: Vec<TableRequest> =
-        planned.extracts.iter().map(|extract| extract.request.clone()).collect();
+    let requests = planned.requests();
     let connection = planned.connection.clone();
     let mut snapshot = planned.source.open(&requests, session).await?;
     for lost in 0.. {

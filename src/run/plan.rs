@@ -55,6 +55,13 @@ pub struct PlannedSource {
     pub(super) source: Arc<dyn Source>,
 }
 
+impl PlannedSource {
+    /// What its source is asked for, in the order of `extracts`.
+    pub(super) fn requests(&self) -> Vec<TableRequest> {
+        self.extracts.iter().map(|extract| extract.request.clone()).collect()
+    }
+}
+
 /// One table to extract.
 #[derive(Debug, Clone)]
 pub struct PlannedExtract {

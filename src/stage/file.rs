@@ -9,7 +9,7 @@ use std::{
 
 use arrow::{
     array::ArrayRef,
-    datatypes::{DataType, Field, SchemaRef},
+    datatypes::{Field, SchemaRef},
     record_batch::RecordBatch,
 };
 use parquet::{
@@ -65,38 +65,46 @@ impl Layout {
 
     /// A row group that belongs to no file yet.
     pub(super) fn row_group(&self) -> Result<OpenRowGroup> {
+        let mut descriptions = self.parquet_schema.columns().iter();
+        let fields = self.schema.fields();
+        let ours: Vec<_> = fields
+            .iter()
+            .zip(&self.choices)
+            .map(|(field, choice)| {
+                let many = column::leaf_count(field.data_type());
+                let described: Vec<_> = descriptions.by_ref().take(many).cloned().collect();
+                let descr = described.into_iter().next()?;
+                column::encoder(field.data_type(), descr, *choice)
+            })
+            .collect();
+        // The crate makes writers for all columns or for none, and large ones.
+        let theirs =
+            if ours.iter().any(Option::is_none) { self.crate_writers()? } else { Vec::new() };
+        let mut theirs = theirs.into_iter();
+        let columns = fields
+            .iter()
+            .zip(ours)
+            .map(|(field, ours)| {
+                let many = column::leaf_count(field.data_type());
+                let theirs: Vec<_> = theirs.by_ref().take(many).collect();
+                ours.map_or(Column::Theirs(theirs), Column::Ours)
+            })
+            .collect();
+        let workspace = Workspace::new(self.compression).map_err(broken)?;
+        Ok(OpenRowGroup { columns, workspace, rows: 0 })
+    }
+
+    /// The `parquet` crate's writers, one for each of its columns.
+    fn crate_writers(&self) -> Result<Vec<ArrowColumnWriter>> {
         // The factory wants a file writer only for the Parquet schema that it was made with.
         let writer = self.serialized(std::io::sink())?;
         let factory = ArrowRowGroupWriterFactory::new(&writer, self.schema.clone());
-        let mut leaves = factory.create_column_writers(0).map_err(broken)?.into_iter();
-        let mut descriptions = self.parquet_schema.columns().iter();
-        let mut columns = Vec::new();
-        for (field, choice) in self.schema.fields().iter().zip(&self.choices) {
-            let many = leaf_count(field.data_type());
-            let theirs: Vec<_> = leaves.by_ref().take(many).collect();
-            let described: Vec<_> = descriptions.by_ref().take(many).cloned().collect();
-            let ours = described
-                .into_iter()
-                .next()
-                .and_then(|descr| column::encoder(field.data_type(), descr, *choice));
-            columns.push(ours.map_or(Column::Theirs(theirs), Column::Ours));
-        }
-        let workspace = Workspace::new(self.compression).map_err(broken)?;
-        Ok(OpenRowGroup { columns, workspace, rows: 0 })
+        factory.create_column_writers(0).map_err(broken)
     }
 
     fn serialized<W: std::io::Write + Send>(&self, to: W) -> Result<SerializedFileWriter<W>> {
         let schema = self.parquet_schema.root_schema_ptr();
         SerializedFileWriter::new(to, schema, self.properties.clone()).map_err(broken)
-    }
-}
-
-/// How many columns of Parquet a column of `data_type` becomes.
-fn leaf_count(data_type: &DataType) -> usize {
-    match data_type {
-        DataType::Struct(fields) => fields.iter().map(|field| leaf_count(field.data_type())).sum(),
-        DataType::List(item) | DataType::Map(item, _) => leaf_count(item.data_type()),
-        _ => 1,
     }
 }
 

@@ -5,7 +5,7 @@
 //! take 9 MiB more at zstd's level 1 than uncompressed ones, 20 MiB at 3, 160 MiB at 9 and 510 MiB
 //! from 15 on, because each column keeps a compressor.
 
-use arrow::datatypes::{DataType, SchemaRef};
+use arrow::datatypes::SchemaRef;
 
 use super::{column, encoding::EncodeOptions};
 use crate::config::Compression;
@@ -25,12 +25,13 @@ const PAGE: u64 = 1 << 20;
 
 /// Bytes that one writer of a table holds at most between two batches, about.
 pub(super) fn of_writer(schema: &SchemaRef, options: &EncodeOptions) -> u64 {
-    let columns: u64 = schema.fields().iter().map(|field| leaves(field.data_type())).sum();
+    let columns: u64 =
+        schema.fields().iter().map(|field| column::leaf_count(field.data_type()) as u64).sum();
     let row_group = options.row_group_bytes as u64;
     // The columns that we encode share one compressor. Another one's is as large as the pages that
     // it is given, and all pages together are in the row group.
     let others = schema.fields().iter().filter(|field| !column::encodes(field.data_type()));
-    let others: u64 = others.map(|field| leaves(field.data_type())).sum();
+    let others: u64 = others.map(|field| column::leaf_count(field.data_type()) as u64).sum();
     let compressors = 1 + others.min((2 * row_group).div_ceil(PAGE));
     row_group
         + columns * COLUMN
@@ -48,14 +49,5 @@ fn compressor(compression: Compression) -> u64 {
             6..=9 => 11 << 20,
             10.. => 33 << 20,
         },
-    }
-}
-
-/// The columns of Parquet that one of Arrow's becomes.
-fn leaves(data_type: &DataType) -> u64 {
-    match data_type {
-        DataType::Struct(fields) => fields.iter().map(|field| leaves(field.data_type())).sum(),
-        DataType::List(item) | DataType::Map(item, _) => leaves(item.data_type()),
-        _ => 1,
     }
 }

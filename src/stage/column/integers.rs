@@ -16,12 +16,11 @@ use parquet::{
 };
 
 use super::{
-    EncodeColumn, PAGE_BYTES, PAGE_ROWS, Workspace,
+    EncodeColumn, Workspace,
     bits::put_codes,
     delta::Delta,
     dictionary::{IntegerDictionary, Interned},
-    levels::Levels,
-    page::{ClosedColumn, DataPage, Pages},
+    page::{ClosedColumn, Pages},
 };
 use crate::stage::encoding::Choice;
 
@@ -101,11 +100,9 @@ enum Values<T> {
 /// One column of one row group.
 pub(super) struct Integers<T> {
     pages: Pages,
-    levels: Levels,
     values: Values<T>,
     dictionary: Option<IntegerDictionary<T>>,
     bounds: Option<(T, T)>,
-    nulls: u64,
 }
 
 impl<T: Physical> Integers<T> {
@@ -115,14 +112,7 @@ impl<T: Physical> Integers<T> {
             Choice::Delta => (Values::Delta(Delta::new()), None),
             Choice::Plain => (Values::Plain(Vec::new()), None),
         };
-        Self {
-            levels: Levels::new(descr.max_def_level()),
-            pages: Pages::new(descr),
-            values,
-            dictionary,
-            bounds: None,
-            nulls: 0,
-        }
+        Self { pages: Pages::new(descr), values, dictionary, bounds: None }
     }
 
     /// Adds the values of a batch, without NULLs, to the open page; leaves the dictionary when it is
@@ -159,17 +149,10 @@ impl<T: Physical> Integers<T> {
 
     /// Ends the open page.
     fn flush(&mut self, workspace: &mut Workspace) -> Result<()> {
-        let rows = self.levels.rows();
-        if rows == 0 {
-            return Ok(());
-        }
-        self.nulls += self.levels.nulls() as u64;
-        let Workspace { codec, body, .. } = workspace;
-        body.clear();
-        self.levels.finish(body);
-        let encoding = match &mut self.values {
+        let Self { pages, values, dictionary, .. } = self;
+        pages.end_page(workspace, |body| match values {
             Values::Codes(codes) => {
-                let different = self.dictionary.as_ref().map_or(0, |known| known.values().len());
+                let different = dictionary.as_ref().map_or(0, |known| known.values().len());
                 put_codes(codes, different, body);
                 Encoding::RLE_DICTIONARY
             }
@@ -182,8 +165,7 @@ impl<T: Physical> Integers<T> {
                 values.clear();
                 Encoding::PLAIN
             }
-        };
-        self.pages.push(&DataPage { body, rows, encoding }, codec)
+        })
     }
 
     fn page_bytes(&self) -> usize {
@@ -245,8 +227,7 @@ where
         }
         self.put(&batch, workspace)?;
         *T::buffer(workspace) = batch;
-        self.levels.put(array.len(), array.nulls());
-        if self.levels.rows() >= PAGE_ROWS || self.page_bytes() >= PAGE_BYTES {
+        if self.pages.add_rows(array, self.page_bytes()) {
             self.flush(workspace)?;
         }
         Ok(())
@@ -267,7 +248,7 @@ where
             T::plain(values, &mut plain);
             values.len()
         });
-        let statistics = T::statistics(self.bounds, self.nulls);
+        let statistics = T::statistics(self.bounds, self.pages.nulls());
         self.pages.close(
             dictionary.map(|values| (values, plain.as_slice())),
             statistics,

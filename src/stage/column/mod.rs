@@ -59,6 +59,15 @@ pub(super) fn encodes(data_type: &DataType) -> bool {
     }
 }
 
+/// How many columns of Parquet a column of `data_type` becomes.
+pub(super) fn leaf_count(data_type: &DataType) -> usize {
+    match data_type {
+        DataType::Struct(fields) => fields.iter().map(|field| leaf_count(field.data_type())).sum(),
+        DataType::List(item) | DataType::Map(item, _) => leaf_count(item.data_type()),
+        _ => 1,
+    }
+}
+
 /// What encodes a column of type `data_type` that Parquet describes as `descr`; nothing where the
 /// `parquet` crate does it.
 pub(super) fn encoder(

@@ -2,6 +2,7 @@
 
 use std::io::{Cursor, Read};
 
+use arrow::array::{Array, ArrayRef};
 use bytes::Bytes;
 use parquet::{
     basic::{Compression, Encoding, EncodingMask, PageType},
@@ -17,23 +18,17 @@ use parquet::{
     schema::types::ColumnDescPtr,
 };
 
-use super::codec::Codec;
+use super::{PAGE_BYTES, PAGE_ROWS, Workspace, codec::Codec, levels::Levels};
 
 /// A page that compression does not make smaller than so many percent of its length is left as it
 /// is, and so are the later ones of its column chunk: readers are faster then.
 const WORTH_PERCENT: usize = 92;
 
-/// What is known of a page before it is compressed.
-pub(super) struct DataPage<'a> {
-    /// Levels and values.
-    pub(super) body: &'a [u8],
-    pub(super) rows: usize,
-    pub(super) encoding: Encoding,
-}
-
-/// The data pages of a column chunk, in order.
+/// The data pages of a column chunk, in order, and which rows of the open one have a value.
 pub(super) struct Pages {
     descr: ColumnDescPtr,
+    levels: Levels,
+    nulls: usize,
     sink: TrackedWrite<Vec<u8>>,
     /// Settled by the first page.
     compression: Option<Compression>,
@@ -46,6 +41,8 @@ pub(super) struct Pages {
 impl Pages {
     pub(super) fn new(descr: ColumnDescPtr) -> Self {
         Self {
+            levels: Levels::new(descr.max_def_level()),
+            nulls: 0,
             descr,
             sink: TrackedWrite::new(Vec::new()),
             compression: None,
@@ -61,29 +58,56 @@ impl Pages {
         self.sink.inner().capacity()
     }
 
-    pub(super) fn push(&mut self, page: &DataPage<'_>, codec: &mut Codec) -> Result<()> {
-        let stored = self.compressed(page.body, codec)?;
-        let page_of = |buf| Page::DataPage {
-            buf,
-            num_values: page.rows as u32,
-            encoding: page.encoding,
+    /// NULLs of the pages so far.
+    pub(super) fn nulls(&self) -> u64 {
+        self.nulls as u64
+    }
+
+    /// Adds the rows of `array`, whose values are in the open page already. Whether that page, with
+    /// so many bytes of values, is full.
+    pub(super) fn add_rows(&mut self, array: &ArrayRef, value_bytes: usize) -> bool {
+        self.levels.put(array.len(), array.nulls());
+        self.levels.rows() >= PAGE_ROWS || value_bytes >= PAGE_BYTES
+    }
+
+    /// Ends the open page, if it has rows; `put_values` appends its values and tells their encoding.
+    pub(super) fn end_page(
+        &mut self,
+        workspace: &mut Workspace,
+        put_values: impl FnOnce(&mut Vec<u8>) -> Encoding,
+    ) -> Result<()> {
+        let rows = self.levels.rows();
+        if rows == 0 {
+            return Ok(());
+        }
+        self.nulls += self.levels.nulls();
+        let Workspace { codec, body, .. } = workspace;
+        body.clear();
+        self.levels.finish(body);
+        let encoding = put_values(body);
+        let page = Page::DataPage {
+            buf: self.compressed(body, codec)?,
+            num_values: rows as u32,
+            encoding,
             def_level_encoding: Encoding::RLE,
             rep_level_encoding: Encoding::RLE,
             statistics: None,
         };
         let written = SerializedPageWriter::new(&mut self.sink)
-            .write_page(CompressedPage::new(page_of(stored), page.body.len()))?;
-        self.sizes.push((written.compressed_size as i32, page.rows as i64));
+            .write_page(CompressedPage::new(page, body.len()))?;
+        self.sizes.push((written.compressed_size as i32, rows as i64));
         self.uncompressed += written.uncompressed_size;
-        self.rows += page.rows;
+        self.rows += rows;
         match self.encodings.last_mut() {
-            Some(last) if last.encoding == page.encoding => last.count += 1,
+            Some(last) if last.encoding == encoding => last.count += 1,
             _ => self.encodings.push(PageEncodingStats {
                 page_type: PageType::DATA_PAGE,
-                encoding: page.encoding,
+                encoding,
                 count: 1,
             }),
         }
+        // One huge page must not be paid for until the row group ends.
+        workspace.settle();
         Ok(())
     }
 

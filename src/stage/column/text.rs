@@ -14,12 +14,11 @@ use parquet::{
 };
 
 use super::{
-    EncodeColumn, PAGE_BYTES, PAGE_ROWS, Workspace,
+    EncodeColumn, PAGE_BYTES, Workspace,
     bits::put_codes,
     delta::Delta,
     dictionary::{INLINE, Interned, TextDictionary},
-    levels::Levels,
-    page::{ClosedColumn, DataPage, Pages},
+    page::{ClosedColumn, Pages},
 };
 use crate::stage::encoding::Choice;
 
@@ -64,11 +63,9 @@ impl Lengths {
 /// One column of one row group.
 pub(super) struct Texts {
     pages: Pages,
-    levels: Levels,
     values: Values,
     dictionary: Option<TextDictionary>,
     bounds: Bounds,
-    nulls: u64,
 }
 
 impl Texts {
@@ -77,14 +74,8 @@ impl Texts {
             Choice::Dictionary => (Values::Codes(Vec::new()), Some(TextDictionary::new())),
             Choice::Delta | Choice::Plain => (Values::Lengths(Box::new(Lengths::new())), None),
         };
-        Self {
-            levels: Levels::new(descr.max_def_level()),
-            bounds: Bounds::new(descr.converted_type()),
-            pages: Pages::new(descr),
-            values,
-            dictionary,
-            nulls: 0,
-        }
+        let bounds = Bounds::new(descr.converted_type());
+        Self { pages: Pages::new(descr), values, dictionary, bounds }
     }
 
     fn put(&mut self, views: &Views<'_>, workspace: &mut Workspace) -> Result<()> {
@@ -115,17 +106,10 @@ impl Texts {
     }
 
     fn flush(&mut self, workspace: &mut Workspace) -> Result<()> {
-        let rows = self.levels.rows();
-        if rows == 0 {
-            return Ok(());
-        }
-        self.nulls += self.levels.nulls() as u64;
-        let Workspace { codec, body, .. } = workspace;
-        body.clear();
-        self.levels.finish(body);
-        let encoding = match &mut self.values {
+        let Self { pages, values, dictionary, .. } = self;
+        pages.end_page(workspace, |body| match values {
             Values::Codes(codes) => {
-                let different = self.dictionary.as_ref().map_or(0, TextDictionary::len);
+                let different = dictionary.as_ref().map_or(0, TextDictionary::len);
                 put_codes(codes, different, body);
                 Encoding::RLE_DICTIONARY
             }
@@ -133,18 +117,13 @@ impl Texts {
                 values.lengths.finish(body);
                 body.extend_from_slice(&values.bytes);
                 values.bytes.clear();
+                // One huge value must not be paid for until the row group ends.
+                if values.bytes.capacity() > 4 * PAGE_BYTES {
+                    values.bytes = Vec::new();
+                }
                 Encoding::DELTA_LENGTH_BYTE_ARRAY
             }
-        };
-        self.pages.push(&DataPage { body, rows, encoding }, codec)?;
-        // One huge value must not be paid for until the row group ends.
-        workspace.settle();
-        if let Values::Lengths(values) = &mut self.values
-            && values.bytes.capacity() > 4 * PAGE_BYTES
-        {
-            values.bytes = Vec::new();
-        }
-        Ok(())
+        })
     }
 
     fn page_bytes(&self) -> usize {
@@ -190,8 +169,7 @@ impl EncodeColumn for Texts {
             other => return Err(ParquetError::General(format!("{other} is not kept as text"))),
         };
         self.put(&views, workspace)?;
-        self.levels.put(array.len(), array.nulls());
-        if self.levels.rows() >= PAGE_ROWS || self.page_bytes() >= PAGE_BYTES {
+        if self.pages.add_rows(array, self.page_bytes()) {
             self.flush(workspace)?;
         }
         Ok(())
@@ -213,7 +191,8 @@ impl EncodeColumn for Texts {
             values.for_each(|value| self.bounds.widen_to(value));
             (dictionary.len(), dictionary.plain())
         });
-        self.pages.close(dictionary, self.bounds.statistics(self.nulls), &mut workspace.codec)
+        let statistics = self.bounds.statistics(self.pages.nulls());
+        self.pages.close(dictionary, statistics, &mut workspace.codec)
     }
 }
 

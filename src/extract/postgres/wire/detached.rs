@@ -7,10 +7,12 @@
 use std::{
     io::{self, Read},
     net::TcpStream,
-    os::unix::net::UnixStream,
+    os::{fd::AsFd, unix::net::UnixStream},
     thread,
     time::{Duration, Instant},
 };
+
+use socket2::SockRef;
 
 use super::{error::WireError, socket::Socket};
 
@@ -44,22 +46,6 @@ impl BlockingSocket for UnixStream {
     }
 }
 
-/// Takes `socket` out of its runtime.
-pub(super) fn tcp(socket: tokio::net::TcpStream) -> io::Result<Box<dyn BlockingSocket>> {
-    let socket = socket.into_std()?;
-    socket.set_nonblocking(false)?;
-    socket.set_read_timeout(Some(ATTENTION))?;
-    Ok(Box::new(socket))
-}
-
-/// Takes `socket` out of its runtime.
-pub(super) fn unix(socket: tokio::net::UnixStream) -> io::Result<Box<dyn BlockingSocket>> {
-    let socket = socket.into_std()?;
-    socket.set_nonblocking(false)?;
-    socket.set_read_timeout(Some(ATTENTION))?;
-    Ok(Box::new(socket))
-}
-
 /// A detached socket, and what is known of its stream.
 pub(super) struct Detached {
     pub(super) socket: Box<dyn BlockingSocket>,
@@ -69,8 +55,12 @@ pub(super) struct Detached {
 }
 
 impl Detached {
-    pub(super) fn new(socket: Box<dyn BlockingSocket>) -> Self {
-        Self { socket, received: 0, came_short: false }
+    /// `socket`, which no runtime has any more.
+    pub(super) fn new<S: BlockingSocket + AsFd + 'static>(socket: S) -> io::Result<Self> {
+        let options = SockRef::from(&socket);
+        options.set_nonblocking(false)?;
+        options.set_read_timeout(Some(ATTENTION))?;
+        Ok(Self { socket: Box::new(socket), received: 0, came_short: false })
     }
 
     /// Waits for bytes and reads what is there, as far as `into` has room, until `is_given_up` says

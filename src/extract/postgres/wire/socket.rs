@@ -9,7 +9,7 @@ use tokio::{
 use tokio_rustls::client::TlsStream;
 
 use super::{
-    detached::{self, Detached},
+    detached::Detached,
     error::WireError,
     options::{Host, TlsMode, WireOptions},
     tls,
@@ -29,13 +29,13 @@ pub(super) enum Channel {
 
 impl Socket for TcpStream {
     fn detach(self: Box<Self>) -> io::Result<Channel> {
-        Ok(Channel::Detached(Box::new(Detached::new(detached::tcp(*self)?))))
+        Ok(Channel::Detached(Box::new(Detached::new(self.into_std()?)?)))
     }
 }
 
 impl Socket for UnixStream {
     fn detach(self: Box<Self>) -> io::Result<Channel> {
-        Ok(Channel::Detached(Box::new(Detached::new(detached::unix(*self)?))))
+        Ok(Channel::Detached(Box::new(Detached::new(self.into_std()?)?)))
     }
 }
 
