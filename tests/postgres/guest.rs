@@ -6,7 +6,7 @@ use crate::harness::{
     workspace::Workspace,
 };
 
-fn with_url(url: String, more: &str) -> Workspace {
+pub(super) fn with_url(url: String, more: &str) -> Workspace {
     let mut workspace = Workspace::new();
     workspace.set("SOURCE_URL", url);
     workspace.write(

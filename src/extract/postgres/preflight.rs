@@ -40,6 +40,7 @@ pub(super) async fn preflight(
     facts.extend(replay.fact());
     refusals.extend(replay.refusal(terms));
     refusals.extend(privileges::refusals(connection, &place.login).await?);
+    facts.extend(privileges::warnings(connection, &place.login).await?);
     facts.extend(privileges::hidden_rows(connection).await?);
     Ok(Preflight {
         server: format!("PostgreSQL {server}"),

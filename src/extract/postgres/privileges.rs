@@ -4,15 +4,15 @@
 //! So the login itself must be unable to write. Roles that it could change into with `SET ROLE`
 //! count as the login.
 
+mod told;
+
 use super::{
     rows::{Row, query},
     sql::quote,
     wire::{WireConnection, WireError},
 };
 use crate::extract::Refusal;
-
-/// So many names are shown of what may be a long list.
-const SHOWN: usize = 5;
+use told::{ObjectKind, SHOWN, refuse_objects};
 
 /// Why `login`, as which `connection` is logged in, must not be used; empty where all is well.
 pub(super) async fn refusals(
@@ -21,10 +21,32 @@ pub(super) async fn refusals(
 ) -> Result<Vec<Refusal>, WireError> {
     let mut refusals = Vec::new();
     for check in &CHECKS {
-        let rows = query(connection, check.sql).await?;
+        let rows = query(connection, &format!("{} {}", check.sql, check.order)).await?;
         refusals.extend((check.refuse)(login, &rows));
     }
     Ok(refusals)
+}
+
+/// What the login can do that is of no harm by itself, and is better withheld.
+pub(super) async fn warnings(
+    connection: &mut WireConnection,
+    login: &str,
+) -> Result<Option<String>, WireError> {
+    let sql = "SELECT pg_catalog.has_database_privilege(d.oid, 'TEMPORARY'),
+             pg_catalog.quote_ident(d.datname),
+             EXISTS (SELECT FROM pg_catalog.aclexplode(coalesce(d.datacl,
+                 pg_catalog.acldefault('d', d.datdba))) a
+                 WHERE a.grantee = 0 AND a.privilege_type = 'TEMPORARY')
+         FROM pg_catalog.pg_database d
+         WHERE d.datname = pg_catalog.current_database()";
+    let rows = query(connection, sql).await?;
+    Ok(rows.first().filter(|row| row.is(0)).map(|row| {
+        let (database, holder) = (row.text(1), if row.is(2) { "PUBLIC" } else { &quote(login) });
+        format!(
+            "the login may make temporary tables; to withhold that: REVOKE TEMPORARY ON DATABASE \
+             {database} FROM {holder}"
+        )
+    }))
 }
 
 /// Tables whose policies would hide rows from the login.
@@ -57,6 +79,8 @@ pub(super) async fn hidden_rows(
 struct Check {
     /// Rows of what it can do; none is well.
     sql: &'static str,
+    /// How they are ordered.
+    order: &'static str,
     /// What is wrong and what mends it, of the login and those rows.
     refuse: fn(&str, &[Row]) -> Vec<Refusal>,
 }
@@ -76,33 +100,77 @@ macro_rules! held {
     };
 }
 
-/// Who of `held`, or PUBLIC, may do one of `$privileges` to an object, the owner first.
+/// Who of `held`, or PUBLIC, owns an object or may do some of `$privileges` to it.
 macro_rules! holder {
     ($owner:literal, $acl:literal, $privileges:literal) => {
         concat!(
             " CROSS JOIN LATERAL (
                  SELECT CASE g.oid WHEN 0 THEN 'PUBLIC'
                      ELSE pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(g.oid)) END AS name,
-                     g.owns
+                     pg_catalog.bool_or(g.owns) AS owns,
+                     pg_catalog.string_agg(DISTINCT g.privilege, ', ') AS privileges
                  FROM (SELECT ",
             $owner,
-            " AS oid, true AS owns
+            " AS oid, true AS owns, NULL AS privilege
                      UNION ALL
-                     SELECT a.grantee, false FROM pg_catalog.aclexplode(nullif(",
+                     SELECT a.grantee, false, a.privilege_type
+                     FROM pg_catalog.aclexplode(nullif(",
             $acl,
             ", '{}')) a
                      WHERE a.privilege_type IN (",
             $privileges,
             ")) g
                  WHERE g.oid = 0 OR g.oid IN (SELECT oid FROM held)
-                 ORDER BY g.owns DESC LIMIT 1
+                 GROUP BY g.oid
              ) holder "
         )
     };
 }
 
+/// What a row of an object says: its name, its name as SQL, its schema as SQL, and who holds what.
+macro_rules! object {
+    ($name:literal, $sql:literal, $schema:literal) => {
+        concat!(
+            "SELECT ",
+            $name,
+            ", ",
+            $sql,
+            ", ",
+            $schema,
+            ", holder.name, holder.owns, holder.privileges "
+        )
+    };
+}
+
+/// The rows of one holder with the same privileges side by side.
+const BY_HOLDER: &str = "ORDER BY 5 DESC, 4, 6, 1";
+
+/// Roles of the server's own that write or disturb.
+macro_rules! mighty_roles {
+    () => {
+        "'pg_write_all_data', 'pg_write_server_files', 'pg_execute_server_program', 'pg_maintain',
+         'pg_create_subscription', 'pg_signal_backend', 'pg_signal_autovacuum_worker',
+         'pg_checkpoint'"
+    };
+}
+
+/// Functions of the server's own that write or disturb, and that nobody may call unless it was
+/// granted.
+macro_rules! mighty_functions {
+    () => {
+        "'lo_import', 'lo_export', 'pg_promote', 'pg_wal_replay_pause', 'pg_wal_replay_resume',
+         'pg_switch_wal', 'pg_create_restore_point', 'pg_start_backup', 'pg_stop_backup',
+         'pg_backup_start', 'pg_backup_stop', 'pg_reload_conf', 'pg_rotate_logfile',
+         'pg_stat_reset', 'pg_stat_reset_shared', 'pg_stat_reset_single_table_counters',
+         'pg_stat_reset_single_function_counters', 'pg_stat_reset_slru',
+         'pg_stat_reset_replication_slot', 'pg_log_backend_memory_contexts',
+         'pg_replication_origin_create', 'pg_replication_origin_drop',
+         'pg_replication_origin_advance'"
+    };
+}
+
 /// All checks, in the order in which they are told.
-static CHECKS: [Check; 6] = [
+static CHECKS: [Check; 8] = [
     Check {
         sql: "SELECT held.attribute
               FROM pg_catalog.pg_roles r
@@ -110,6 +178,7 @@ static CHECKS: [Check; 6] = [
                   ('CREATEDB', r.rolcreatedb), ('REPLICATION', r.rolreplication),
                   ('BYPASSRLS', r.rolbypassrls)) held(attribute, is_held)
               WHERE r.rolname = current_user AND held.is_held",
+        order: "",
         refuse: |login, rows| {
             let each = |row: &Row| Refusal {
                 reason: format!("the login `{login}` has the attribute {}", row.text(0)),
@@ -119,17 +188,20 @@ static CHECKS: [Check; 6] = [
         },
     },
     Check {
-        sql: "SELECT DISTINCT via.rolname, r.rolname
-              FROM pg_catalog.pg_roles me
-              JOIN pg_catalog.pg_auth_members m ON m.member = me.oid
-              JOIN pg_catalog.pg_roles via ON via.oid = m.roleid
-              JOIN pg_catalog.pg_roles r ON pg_catalog.pg_has_role(via.oid, r.oid, 'MEMBER')
-              WHERE me.rolname = current_user AND NOT me.rolsuper
-                  AND (NOT via.rolsuper OR r.oid = via.oid)
-                  AND (r.rolsuper OR r.rolcreaterole OR r.rolcreatedb OR r.rolreplication
-                      OR r.rolbypassrls OR r.rolname IN ('pg_write_all_data',
-                      'pg_write_server_files', 'pg_execute_server_program'))
-              ORDER BY 1, 2",
+        sql: concat!(
+            "SELECT DISTINCT via.rolname, r.rolname
+             FROM pg_catalog.pg_roles me
+             JOIN pg_catalog.pg_auth_members m ON m.member = me.oid
+             JOIN pg_catalog.pg_roles via ON via.oid = m.roleid
+             JOIN pg_catalog.pg_roles r ON pg_catalog.pg_has_role(via.oid, r.oid, 'MEMBER')
+             WHERE me.rolname = current_user AND NOT me.rolsuper
+                 AND (NOT via.rolsuper OR r.oid = via.oid)
+                 AND (r.rolsuper OR r.rolcreaterole OR r.rolcreatedb OR r.rolreplication
+                     OR r.rolbypassrls OR r.rolname IN (",
+            mighty_roles!(),
+            "))"
+        ),
+        order: "ORDER BY 1, 2",
         refuse: |login, rows| {
             let each = |row: &Row| {
                 let (via, role) = (row.text(0), row.text(1));
@@ -144,82 +216,85 @@ static CHECKS: [Check; 6] = [
     },
     Check {
         sql: held!(
-            "SELECT n.nspname || '.' || c.relname, pg_catalog.format('%I.%I', n.nspname, c.relname),
-                 holder.name, holder.owns
-             FROM pg_catalog.pg_class c
+            object!(
+                "n.nspname || '.' || c.relname",
+                "pg_catalog.format('%I.%I', n.nspname, c.relname)",
+                "pg_catalog.quote_ident(n.nspname)"
+            ),
+            "FROM pg_catalog.pg_class c
              JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace",
             holder!(
                 "c.relowner",
                 "c.relacl || ARRAY(SELECT pg_catalog.unnest(t.attacl) FROM pg_catalog.pg_attribute t
                      WHERE t.attrelid = c.oid)",
-                "'INSERT', 'UPDATE', 'DELETE', 'TRUNCATE', 'TRIGGER'"
+                "'INSERT', 'UPDATE', 'DELETE', 'TRUNCATE', 'TRIGGER', 'MAINTAIN'"
             ),
-            "WHERE c.relkind IN ('r', 'p', 'v', 'f') AND c.relpersistence <> 't'
-                 AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast')
-             ORDER BY 4 DESC, 3, 1"
+            "WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND c.relpersistence <> 't'
+                 AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast') "
         ),
-        refuse: |_, rows| {
-            refuse_objects(rows, "write to", "INSERT, UPDATE, DELETE, TRUNCATE, TRIGGER ON")
-        },
+        order: BY_HOLDER,
+        refuse: |login, rows| refuse_objects(login, rows, ObjectKind::Table),
     },
     Check {
         sql: held!(
-            "SELECT n.nspname || '.' || c.relname, pg_catalog.format('%I.%I', n.nspname, c.relname),
-                 holder.name, holder.owns
-             FROM pg_catalog.pg_class c
+            object!(
+                "n.nspname || '.' || c.relname",
+                "pg_catalog.format('%I.%I', n.nspname, c.relname)",
+                "pg_catalog.quote_ident(n.nspname)"
+            ),
+            "FROM pg_catalog.pg_class c
              JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace",
-            holder!("c.relowner", "c.relacl", "'UPDATE'"),
-            "WHERE c.relkind = 'S' AND c.relpersistence <> 't'
-             ORDER BY 4 DESC, 3, 1"
+            holder!("c.relowner", "c.relacl", "'UPDATE', 'USAGE'"),
+            "WHERE c.relkind = 'S' AND c.relpersistence <> 't' "
         ),
-        refuse: |_, rows| refuse_objects(rows, "set the sequence", "UPDATE ON SEQUENCE"),
+        order: BY_HOLDER,
+        refuse: |login, rows| refuse_objects(login, rows, ObjectKind::Sequence),
     },
     Check {
         sql: held!(
-            "SELECT n.nspname, pg_catalog.quote_ident(n.nspname), holder.name, holder.owns
-             FROM pg_catalog.pg_namespace n",
+            object!("n.nspname", "pg_catalog.quote_ident(n.nspname)", "NULL"),
+            "FROM pg_catalog.pg_namespace n",
             holder!("n.nspowner", "n.nspacl", "'CREATE'"),
             "WHERE NOT pg_catalog.starts_with(n.nspname, 'pg_')
-                 AND n.nspname <> 'information_schema'
-             ORDER BY 4 DESC, 3, 1"
+                 AND n.nspname <> 'information_schema' "
         ),
-        refuse: |_, rows| refuse_objects(rows, "create objects in schema", "CREATE ON SCHEMA"),
+        order: BY_HOLDER,
+        refuse: |login, rows| refuse_objects(login, rows, ObjectKind::Schema),
     },
     Check {
         sql: held!(
-            "SELECT d.datname, pg_catalog.quote_ident(d.datname), holder.name, holder.owns
-             FROM pg_catalog.pg_database d",
+            object!("d.datname", "pg_catalog.quote_ident(d.datname)", "NULL"),
+            "FROM pg_catalog.pg_database d",
             holder!("d.datdba", "d.datacl", "'CREATE'"),
-            "WHERE d.datname = pg_catalog.current_database()"
+            "WHERE d.datname = pg_catalog.current_database() "
         ),
-        refuse: |_, rows| refuse_objects(rows, "create schemas in database", "CREATE ON DATABASE"),
+        order: BY_HOLDER,
+        refuse: |login, rows| refuse_objects(login, rows, ObjectKind::Database),
+    },
+    Check {
+        sql: held!(
+            object!("l.oid::pg_catalog.text", "l.oid::pg_catalog.text", "NULL"),
+            "FROM pg_catalog.pg_largeobject_metadata l",
+            holder!("l.lomowner", "l.lomacl", "'UPDATE'"),
+            // There may be millions, nearly all of them somebody's own.
+            "WHERE l.lomacl IS NOT NULL OR l.lomowner IN (SELECT oid FROM held) "
+        ),
+        order: BY_HOLDER,
+        refuse: |login, rows| refuse_objects(login, rows, ObjectKind::LargeObject),
+    },
+    Check {
+        sql: held!(
+            object!("p.proname", "p.oid::pg_catalog.regprocedure::pg_catalog.text", "NULL"),
+            "FROM pg_catalog.pg_proc p",
+            holder!("p.proowner", "p.proacl", "'EXECUTE'"),
+            "WHERE p.pronamespace = 'pg_catalog'::pg_catalog.regnamespace AND p.proname IN (",
+            mighty_functions!(),
+            ") "
+        ),
+        order: BY_HOLDER,
+        refuse: |login, rows| refuse_objects(login, rows, ObjectKind::Function),
     },
 ];
-
-/// Refusals for `rows` of an object's name, its name as SQL, who holds the privilege, and whether
-/// as the owner; one for each holder, with the first few names. `rows` are sorted by holder.
-fn refuse_objects(rows: &[Row], deed: &str, revoke: &str) -> Vec<Refusal> {
-    let same_holder = |a: &Row, b: &Row| a.get(2) == b.get(2) && a.get(3) == b.get(3);
-    rows.chunk_by(same_holder)
-        .map(|rows| {
-            let holder = rows.first().map_or("", |row| row.text(2));
-            let owns = rows.first().is_some_and(|row| row.is(3));
-            let shown = rows.iter().take(SHOWN);
-            let plain: Vec<_> = shown.clone().map(|row| format!("`{}`", row.text(0))).collect();
-            let names = shown.map(|row| row.text(1)).collect::<Vec<_>>().join(", ");
-            let more = match rows.len().saturating_sub(SHOWN) {
-                0 => String::new(),
-                more => format!(" and {more} more"),
-            };
-            let remedy = if owns {
-                format!("give {names} an owner that the login is no member of")
-            } else {
-                format!("REVOKE {revoke} {names} FROM {holder}")
-            };
-            Refusal { reason: format!("the login can {deed} {}{more}", plain.join(", ")), remedy }
-        })
-        .collect()
-}
 
 #[cfg(test)]
 mod tests {
@@ -227,11 +302,19 @@ mod tests {
 
     #[test]
     fn refusals_name_what_mends_them() {
-        let held =
-            |name, sql, holder, owns| Row::of(&[Some(name), Some(sql), Some(holder), Some(owns)]);
-        let mut tables: Vec<_> =
-            ["a", "b", "c", "d", "e", "f", "g"].map(|table| held(table, table, "team", "f")).into();
-        tables.insert(0, held("shop.Own", "shop.\"Own\"", "etl", "t"));
+        let held = |name, sql, schema, holder, privileges: Option<&str>| {
+            let owns = if privileges.is_none() { "t" } else { "f" };
+            Row::of(&[Some(name), Some(sql), schema, Some(holder), Some(owns), privileges])
+        };
+        let shop = Some("shop");
+        let mut tables = vec![
+            held("shop.Own", "shop.\"Own\"", shop, "etl", None),
+            held("shop.notes", "shop.notes", shop, "etl", Some("INSERT, UPDATE")),
+        ];
+        tables.extend(
+            ["a", "b", "c", "d", "e", "f", "g"]
+                .map(|table| held(table, table, shop, "team", Some("DELETE"))),
+        );
         let rows = [
             vec![Row::of(&[Some("SUPERUSER")])],
             vec![
@@ -239,9 +322,11 @@ mod tests {
                 Row::of(&[Some("team"), Some("boss")]),
             ],
             tables,
-            vec![held("shop.ids", "shop.ids", "PUBLIC", "f")],
-            vec![held("public", "public", "PUBLIC", "f")],
-            vec![held("prod", "prod", "etl", "f")],
+            vec![held("shop.ids", "shop.ids", shop, "PUBLIC", Some("UPDATE"))],
+            vec![held("public", "public", None, "PUBLIC", Some("CREATE"))],
+            vec![held("prod", "prod", None, "etl", Some("CREATE"))],
+            vec![held("7", "7", None, "etl", Some("UPDATE"))],
+            vec![held("pg_promote", "pg_promote(boolean,integer)", None, "team", Some("EXECUTE"))],
         ];
         let told: Vec<_> = CHECKS
             .iter()
@@ -256,16 +341,22 @@ mod tests {
           REVOKE "pg_write_all_data" FROM "etl"
         the login `etl` is a member of `boss` through `team`
           REVOKE "team" FROM "etl"
-        the login can write to `shop.Own`
-          give shop."Own" an owner that the login is no member of
-        the login can write to `a`, `b`, `c`, `d`, `e` and 2 more
-          REVOKE INSERT, UPDATE, DELETE, TRUNCATE, TRIGGER ON a, b, c, d, e FROM team
-        the login can set the sequence `shop.ids`
+        the login `etl` owns `shop.Own`
+          give it an owner that the login is no member of: ALTER TABLE shop."Own" OWNER TO …
+        the login `etl` has INSERT, UPDATE on `shop.notes`
+          REVOKE INSERT, UPDATE ON TABLE shop.notes FROM etl
+        the login `etl` has DELETE on `a`, `b`, `c`, `d`, `e` and 2 more through team
+          REVOKE DELETE ON ALL TABLES IN SCHEMA shop FROM team
+        the login `etl` has UPDATE on the sequence `shop.ids` through PUBLIC
           REVOKE UPDATE ON SEQUENCE shop.ids FROM PUBLIC
-        the login can create objects in schema `public`
+        the login `etl` has CREATE on the schema `public` through PUBLIC
           REVOKE CREATE ON SCHEMA public FROM PUBLIC
-        the login can create schemas in database `prod`
+        the login `etl` has CREATE on the database `prod`
           REVOKE CREATE ON DATABASE prod FROM etl
+        the login `etl` has UPDATE on the large object `7`
+          REVOKE UPDATE ON LARGE OBJECT 7 FROM etl
+        the login `etl` has EXECUTE on the function `pg_promote` through team
+          REVOKE EXECUTE ON FUNCTION pg_promote(boolean,integer) FROM team
         "#);
         assert!(CHECKS.iter().all(|check| (check.refuse)("etl", &[]).is_empty()));
     }
