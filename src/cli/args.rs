@@ -125,13 +125,24 @@ pub(crate) struct Init {
 Examples:
   longshore check
   longshore check nightly --values
-  longshore check nightly --json")]
+  longshore check nightly --json
+  longshore check nightly --grants > role.sql")]
 pub(crate) struct Check {
     /// The pipeline to check [default: all of them]
     pub(crate) pipeline: Option<String>,
     /// Read every row as a run would, keep none, and see that all values can be kept
     #[arg(long)]
     pub(crate) values: bool,
+    /// Print the SQL that makes a login for reading, and nothing more, on each source
+    #[arg(
+        long,
+        value_name = "ROLE",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "longshore",
+        conflicts_with = "values"
+    )]
+    pub(crate) grants: Option<String>,
     /// Print JSON instead of text
     #[arg(long)]
     pub(crate) json: bool,

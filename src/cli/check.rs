@@ -9,8 +9,9 @@ use super::{
     talk::{Outcome, Stop},
 };
 use crate::{
+    config::{Pipeline, Project},
     error::Error,
-    run::{self, CheckDepth, CheckReport, ConnectionCheck, PipelineCheck},
+    run::{self, CheckDepth, CheckReport, ConnectionCheck, Grants, PipelineCheck},
 };
 
 /// Checks one pipeline or all, and fails when one could not run now.
@@ -20,6 +21,9 @@ pub(crate) async fn check(args: &Check, cli: &mut Invocation) -> Outcome {
         Some(name) => vec![project.pipeline(name)?],
         None => project.pipelines()?,
     };
+    if let Some(role) = &args.grants {
+        return grants(&project, &pipelines, role, args, cli).await;
+    }
     let depth = if args.values { CheckDepth::Values } else { CheckDepth::Schemas };
     let checking = async { Ok::<_, Error>(run::check(project.clone(), &pipelines, depth).await) };
     let report = cli.interrupts.or_stop(Box::pin(checking)).await?;
@@ -43,6 +47,25 @@ pub(crate) async fn check(args: &Check, cli: &mut Invocation) -> Outcome {
     // A refusal is not an error in itself; it is why a run would fail.
     let exit = report.first_error().map_or(1, |error| error.kind().policy().exit);
     Err(Stop::Told { exit })
+}
+
+async fn grants(
+    project: &Project,
+    pipelines: &[Pipeline],
+    role: &str,
+    args: &Check,
+    cli: &mut Invocation,
+) -> Outcome {
+    let asking = Box::pin(run::grants(project, pipelines, role));
+    let grants = cli.interrupts.or_stop(asking).await?;
+    if args.json {
+        return cli.output.json(&grants);
+    }
+    let each = |Grants { connection, sql }: &Grants| {
+        let none = || format!("-- Connection {connection}: a file, which knows no logins.\n");
+        sql.clone().unwrap_or_else(none)
+    };
+    cli.output.print(&grants.iter().map(each).collect::<Vec<_>>().join("\n"))
 }
 
 fn shown(report: &CheckReport, paint: Paint) -> String {

@@ -18,7 +18,9 @@ use arrow::{datatypes::DataType, record_batch::RecordBatch};
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
-pub use request::{ColumnRequest, RuledRequest, TableRequest, build_requests};
+pub use request::{
+    ColumnRequest, RuledRequest, TableRequest, TableUse, build_requests, table_uses,
+};
 pub use sink::MaskingSink;
 
 use crate::{
@@ -41,6 +43,10 @@ pub trait Source: fmt::Display + Send + Sync {
 
     /// The columns that `sql`, one SELECT statement, would return. Nothing is executed.
     async fn describe(&self, name: &str, sql: &str) -> Result<SourceTable>;
+
+    /// The statements by which an administrator of the source makes a login named `role` that may
+    /// read `reads` and do nothing else; nothing where a source knows no logins.
+    async fn grants(&self, role: &str, reads: &[TableUse]) -> Result<Option<String>>;
 
     /// The Arrow type that `column` is read as when the user asks for `cast: to`, or why that is
     /// not possible without changing values. Columns to be masked are asked for as text.

@@ -81,6 +81,36 @@ pub fn build_requests(
     Ok(requests)
 }
 
+/// A table of which a pipeline reads some or all.
+#[derive(Debug, Clone)]
+pub struct TableUse {
+    /// The table, view or query.
+    pub table: SourceTable,
+    /// Its columns that are not read.
+    pub unread: Vec<String>,
+}
+
+/// What the rules of `group` read of `tables`, whether or not the login may.
+///
+/// # Errors
+/// Two rules for one table.
+pub fn table_uses(
+    group: &ExtractGroup,
+    tables: &[SourceTable],
+    default_schema: &str,
+) -> Result<Vec<TableUse>> {
+    let mut uses = Vec::new();
+    for table in tables {
+        let Some(rule) = rule_for(group, table, default_schema)? else { continue };
+        if !rule.skip {
+            let names = table.columns.iter().map(|column| column.name.clone());
+            let unread = names.filter(|name| !is_taken(&rule.columns, name)).collect();
+            uses.push(TableUse { table: table.clone(), unread });
+        }
+    }
+    Ok(uses)
+}
+
 fn selects(rule: &TableRule, table: &SourceTable, default_schema: &str) -> bool {
     match &rule.selection {
         Selection::Tables(pattern) => {

@@ -4,7 +4,7 @@ use futures::future::try_join_all;
 
 use super::plan::{PlannedExtract, PlannedSource};
 use crate::{
-    config::{Connection, ExtractGroup, Pipeline, Project, Selection},
+    config::{Connection, ExtractGroup, Pipeline, Project, Selection, TablePattern},
     error::{Error, ErrorKind, Result},
     extract::{self, Preflight, Source, SourceTable, build_requests},
 };
@@ -45,14 +45,7 @@ async fn plan_source(connection: &Connection, groups: &[&ExtractGroup]) -> Resul
 
 /// Everything that the rules of `group` may mean.
 async fn find(source: &dyn Source, group: &ExtractGroup) -> Result<Vec<SourceTable>> {
-    let patterns: Vec<_> = group
-        .tables
-        .iter()
-        .filter_map(|rule| match &rule.selection {
-            Selection::Tables(pattern) => Some(pattern.clone()),
-            Selection::Query { .. } => None,
-        })
-        .collect();
+    let patterns = patterns(group);
     let mut tables =
         if patterns.is_empty() { Vec::new() } else { source.discover(&patterns).await? };
     for rule in &group.tables {
@@ -64,6 +57,15 @@ async fn find(source: &dyn Source, group: &ExtractGroup) -> Result<Vec<SourceTab
         }
     }
     Ok(tables)
+}
+
+/// What the rules of `group` name, queries aside.
+pub(super) fn patterns(group: &ExtractGroup) -> Vec<TablePattern> {
+    let patterns = group.tables.iter().filter_map(|rule| match &rule.selection {
+        Selection::Tables(pattern) => Some(pattern.clone()),
+        Selection::Query { .. } => None,
+    });
+    patterns.collect()
 }
 
 /// A source that must not be read stops the plan, with every reason at once.

@@ -69,9 +69,12 @@ async fn user_sql_is_one_statement() {
         "      - {query: \"select 1 as x; select 2\", as: q}\n",
         "      - {query: \"select 1) to stdout; drop table a; --\", as: q}\n",
         "      - {table: public.a, where: \"id = 1) ; drop table a; --\"}\n",
+        "      - {query: \"select 1 as x from pg_advisory_lock(1)\", as: q}\n",
+        "      - {table: public.a, where: \"lo_create(0) is not null\"}\n",
     ] {
         let outcome = project(&database, tables).run(&["run", "load"]);
         assert_ne!(outcome.code, Some(0), "{tables}: {outcome}");
+        assert!(outcome.stderr.contains("nothing was extracted"), "{outcome}");
     }
     assert_eq!(database.standby_text("select count(*)::text from a").await, "1");
 }

@@ -124,3 +124,57 @@ async fn what_a_login_owns_is_refused_and_what_only_warns_is_told() {
         "{outcome}"
     );
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_login_that_is_proposed_suffices_and_can_do_no_more() {
+    let database = cluster().database("proposed").await;
+    database
+        .load(
+            "create schema \"Odd \"\"one\"; create table \"Odd \"\"one\".\"T.x\" (id int);
+             create table people (id int primary key, name text, secret text);
+             create table orders (id int, person int); create table unasked (id int);
+             insert into people values (1, 'a', 'b'); insert into orders values (7, 1);
+             grant create on schema public to public; create table open (id int);
+             grant insert on open to public;",
+        )
+        .await;
+    let mut workspace = with_url(database.primary_url("postgres"), "");
+    workspace.write(
+        "pipelines/load.yml",
+        r#"
+extract:
+  - from: source
+    tables:
+      - '"Odd ""one".*'
+      - {table: people, columns: {drop: [secret]}}
+      - {query: "with n as (select 1 as x) select o.id from orders o, n", as: sums}
+"#,
+    );
+    let outcome = workspace.run(&["check", "load", "--grants=proposal"]).succeeded();
+    insta::assert_snapshot!(outcome.stdout, @r#"
+    -- Connection source: a login that may read what is asked for, and nothing else.
+    -- To be run in database "proposed", on the primary, by an administrator.
+    CREATE ROLE "proposal" LOGIN PASSWORD '…'
+      NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS
+      CONNECTION LIMIT 5;
+    ALTER ROLE "proposal" SET default_transaction_read_only = on;
+    GRANT CONNECT ON DATABASE "proposed" TO "proposal";
+    GRANT USAGE ON SCHEMA "Odd ""one" TO "proposal";
+    GRANT USAGE ON SCHEMA "public" TO "proposal";
+    GRANT SELECT ON "Odd ""one"."T.x" TO "proposal";
+    GRANT SELECT ON "public"."orders" TO "proposal";
+    GRANT SELECT ON "public"."people" TO "proposal";
+    --   or, without "secret", and read by one connection only:
+    --   GRANT SELECT ("id", "name") ON "public"."people" TO "proposal";
+    -- Every login may do this, which no login for reading should; others may need it.
+    REVOKE CREATE ON SCHEMA public FROM PUBLIC;
+    REVOKE INSERT ON public.open FROM PUBLIC;
+    "#);
+    database.load(&outcome.stdout.replace('…', PASSWORD)).await;
+    workspace.set("SOURCE_URL", database.standby_url("proposal"));
+    workspace.run(&["check", "load"]).succeeded();
+    workspace.run(&["run", "load"]).succeeded();
+    workspace.write("pipelines/load.yml", "extract:\n  - {from: source, tables: [unasked]}\n");
+    let outcome = workspace.run(&["run", "load"]).failed_with(1);
+    assert!(outcome.stderr.contains("may not be read by this login"), "{outcome}");
+}

@@ -110,9 +110,12 @@ fn every_verb_has_a_help_text_of_one_shape() {
       [PIPELINE]  The pipeline to check [default: all of them]
 
     Options:
-          --values  Read every row as a run would, keep none, and see that all values can be kept
-          --json    Print JSON instead of text
-      -h, --help    Print help
+          --values           Read every row as a run would, keep none, and see that all values can be
+                             kept
+          --grants[=<ROLE>]  Print the SQL that makes a login for reading, and nothing more, on each
+                             source
+          --json             Print JSON instead of text
+      -h, --help             Print help
 
     Global options:
       (…)
@@ -121,6 +124,7 @@ fn every_verb_has_a_help_text_of_one_shape() {
       longshore check
       longshore check nightly --values
       longshore check nightly --json
+      longshore check nightly --grants > role.sql
 
     Show what a run would read, compute and publish; nothing moves
 

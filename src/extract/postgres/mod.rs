@@ -12,6 +12,8 @@ mod catalog;
 mod chunks;
 mod coordinator;
 pub mod copy;
+mod effects;
+mod grants;
 mod leaves;
 pub mod mapping;
 mod open;
@@ -43,9 +45,11 @@ use self::{
     preflight::Place,
     replay::Terms,
     session::{Purpose, Sessions},
-    wire::{WireConnection, WireOptions},
+    wire::{WireConnection, WireError, WireOptions},
 };
-use super::{Preflight, Session, Snapshot, Source, SourceColumn, SourceTable, TableRequest};
+use super::{
+    Preflight, Session, Snapshot, Source, SourceColumn, SourceTable, TableRequest, TableUse,
+};
 use crate::{
     config::{Connection, TablePattern},
     error::{Error, Result},
@@ -144,17 +148,30 @@ impl Source for PostgresSource {
     }
 
     async fn describe(&self, name: &str, sql: &str) -> Result<SourceTable> {
-        let mut connection = self.connect(Purpose::Reader).await?;
-        let described = catalog::describe(&mut connection, name, sql).await;
-        let (table, known) = described.map_err(|error| {
-            catalog::user_sql(error).context(format!(
+        let told = |error: Error| {
+            error.context(format!(
                 "query `{name}` can't be read from `{}` as written; nothing was extracted",
                 self.connection.name
             ))
-        })?;
+        };
+        effects::refuse(sql).map_err(told)?;
+        let mut connection = self.connect(Purpose::Reader).await?;
+        let described = catalog::describe(&mut connection, name, sql).await;
+        let (table, known) = described.map_err(|error| told(catalog::user_sql(error)))?;
         connection.close().await;
         self.learn(known);
         Ok(table)
+    }
+
+    async fn grants(&self, role: &str, reads: &[TableUse]) -> Result<Option<String>> {
+        let told = |error: WireError| self.failed("can't be asked what a login needs", error);
+        let reads = grants::with_queries_taken_apart(self, reads).await?;
+        let mut connection = self.connect(Purpose::Catalog).await?;
+        let open = grants::open_to_all(&mut connection, &reads).await.map_err(told)?;
+        connection.close().await;
+        let login =
+            grants::Login { role, database: self.options.database(), connection: &self.connection };
+        Ok(Some(grants::statements(&login, &reads, &open)))
     }
 
     fn cast(&self, column: &SourceColumn, to: ColumnType) -> Result<DataType, String> {

@@ -15,6 +15,7 @@ use std::collections::HashMap;
 use super::{
     catalog::user_sql,
     chunks::{self, Extent},
+    effects,
     leaves::leaves,
     pg_type::PgType,
     pool,
@@ -292,6 +293,9 @@ async fn plan(
         error.context(what)
     };
     let told = |error: WireError| told_of(error.into());
+    for sql in table.query.iter().chain(&request.filter) {
+        effects::refuse(sql).map_err(told_of)?;
+    }
     if let Some(query) = &table.query {
         for proof in sql::query_proofs(query) {
             connection.describe(&proof).await.map_err(|error| told_of(user_sql(error)))?;

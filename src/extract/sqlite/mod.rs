@@ -32,7 +32,9 @@ use self::{
     handle::{Database, Fault},
     types::Declared,
 };
-use super::{Preflight, Session, Snapshot, Source, SourceColumn, SourceTable, TableRequest};
+use super::{
+    Preflight, Session, Snapshot, Source, SourceColumn, SourceTable, TableRequest, TableUse,
+};
 use crate::{
     config::{Connection, TablePattern},
     error::{Error, ErrorKind, Result},
@@ -107,6 +109,10 @@ impl Source for SqliteSource {
         let what =
             format!("query `{name}` can't be read from `{}` as written", self.connection.name);
         self.on_file(what, move |database| catalog::query(database, &name, &sql)).await
+    }
+
+    async fn grants(&self, _: &str, _: &[TableUse]) -> Result<Option<String>> {
+        Ok(None)
     }
 
     fn cast(&self, column: &SourceColumn, to: ColumnType) -> Result<DataType, String> {
