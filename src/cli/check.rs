@@ -143,10 +143,8 @@ mod tests {
             facts: vec!["the session is read-only".into()],
             refusals,
         };
-        let refusal = Refusal {
-            reason: "the server is a primary".into(),
-            remedy: "name a replica, or set `allow_primary: true`".into(),
-        };
+        let refusal =
+            Refusal::new("the server is a primary", "name a replica, or set `allow_primary: true`");
         let unreachable = || Error::new(ErrorKind::Unreachable, "`billing` can't be reached");
         let connection = |name: &str, preflight: Option<Preflight>| ConnectionCheck {
             name: name.into(),

@@ -34,7 +34,7 @@ pub use origin::Origin;
 pub use pattern::{NamePattern, TablePattern};
 pub use resolve::{ModelHeader, model_header};
 pub use resolved::{
-    ColumnRules, Compression, Connection, ExtractGroup, Format, Mask, Mode, ParquetConfig,
+    ColumnRules, Compression, Connection, ExtractGroup, Format, Limits, Mask, Mode, ParquetConfig,
     Pipeline, Project, Selection, SourceKind, TableRule, WarehouseConfig,
 };
 pub use schema::{SchemaOf, json_schema};

@@ -81,7 +81,33 @@ pub(super) struct Connection {
     /// The longest that one statement may take on the source, `1h30m`. No limit by default.
     #[schemars(with = "Option<schema::Span>")]
     pub(super) statement_timeout: Option<Text>,
-    /// Whether a server that is not a replica may be read. `false` by default.
+    /// The longest that we wait for a lock, and others behind us. `10s` by default.
+    #[schemars(with = "Option<schema::Span>")]
+    pub(super) lock_timeout: Option<Text>,
+    /// At most so many rows a second, all connections together. No limit by default.
+    #[schemars(with = "Option<schema::Count>")]
+    pub(super) max_rows_per_second: Option<Text>,
+    /// At most so many bytes a second, all connections together, `20MiB`. No limit by default.
+    #[schemars(with = "Option<schema::Size>")]
+    pub(super) max_bytes_per_second: Option<Text>,
+    /// The longest that a snapshot may be held, `2h`: what it shows can't be cleaned up meanwhile.
+    /// Reading stops then. No limit by default.
+    #[schemars(with = "Option<schema::Span>")]
+    pub(super) max_transaction_age: Option<Text>,
+    /// Reading pauses while more sessions of others than these are active on the server. No limit
+    /// by default; the login needs `pg_read_all_stats`.
+    #[schemars(with = "Option<schema::Rows>")]
+    pub(super) max_active_sessions: Option<Text>,
+    /// How long a run waits, before and while it reads, for `max_lag` and `max_active_sessions` to
+    /// be kept. `10m` by default.
+    #[schemars(with = "Option<schema::Span>")]
+    pub(super) max_wait: Option<Text>,
+    /// The hours in which it may be read, `22:00-05:00`, with `timezone`; reading stops when they
+    /// end. At any time by default.
+    pub(super) window: Option<Text>,
+    /// The time zone of `window` by its IANA name, `Australia/Brisbane`.
+    pub(super) timezone: Option<Text>,
+    /// Whether a server that is not a replica may be read. `false` by default; it needs a `window`.
     #[schemars(with = "Option<schema::Flag>")]
     pub(super) allow_primary: Option<Text>,
 }

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 use url::Url;
 
 use super::{Audit, Origin, Secret, TablePattern, resolve::Connections};
-use crate::types::{ByteSize, ColumnType, PipelineName};
+use crate::types::{ByteSize, ColumnType, PipelineName, Window};
 
 /// A project: `longshore.yml` and what lies beside it.
 pub struct Project {
@@ -95,16 +95,54 @@ pub struct Connection {
     pub kind: SourceKind,
     /// The whole URL, credentials included. A relative `sqlite:` path is already joined to the root.
     pub url: Secret,
-    /// At most so many connections at once, per run.
+    /// Whether a server that is not a replica may be read.
+    pub allow_primary: bool,
+    /// What a run must not exceed on it.
+    pub limits: Limits,
+    /// Where it is written.
+    pub origin: Origin,
+}
+
+/// What a run must not exceed on a source.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// At most so many connections at once.
     pub connections: usize,
     /// How far behind a replica may be.
     pub max_lag: Option<Duration>,
-    /// The longest that one statement may take on the source.
+    /// The longest that one statement may take.
     pub statement_timeout: Option<Duration>,
-    /// Whether a server that is not a replica may be read.
-    pub allow_primary: bool,
-    /// Where it is written.
-    pub origin: Origin,
+    /// The longest that we wait for a lock.
+    pub lock_timeout: Duration,
+    /// At most so many rows a second, all connections together.
+    pub rows_per_second: Option<u64>,
+    /// At most so many bytes a second, all connections together.
+    pub bytes_per_second: Option<ByteSize>,
+    /// The longest that a snapshot may be held.
+    pub transaction_age: Option<Duration>,
+    /// At most so many active sessions of others, or reading pauses.
+    pub active_sessions: Option<u32>,
+    /// How long to wait for lag and sessions to be under their limits.
+    pub max_wait: Duration,
+    /// When it may be read.
+    pub window: Option<Window>,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections: 4,
+            max_lag: None,
+            statement_timeout: None,
+            lock_timeout: Duration::from_secs(10),
+            rows_per_second: None,
+            bytes_per_second: None,
+            transaction_age: None,
+            active_sessions: None,
+            max_wait: Duration::from_mins(10),
+            window: None,
+        }
+    }
 }
 
 /// Which source a connection leads to, by its URL's scheme.

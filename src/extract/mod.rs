@@ -6,11 +6,13 @@
 //!
 //! Nothing here writes to a source, and nothing here knows of stages, models or warehouses.
 
+mod notices;
 pub mod postgres;
 mod request;
 mod room;
 mod sink;
 pub mod sqlite;
+mod throttle;
 
 use std::{fmt, ops::Range, sync::Arc};
 
@@ -18,6 +20,7 @@ use arrow::{datatypes::DataType, record_batch::RecordBatch};
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
+pub use notices::Notices;
 pub use request::{
     ColumnRequest, RuledRequest, TableRequest, TableUse, build_requests, table_uses,
 };
@@ -123,6 +126,17 @@ pub struct Session {
     pub label: String,
     /// The ceiling that buffers in flight are taken from, before they are filled.
     pub budget: Budget,
+    /// Where a source says why it pauses.
+    pub notices: Notices,
+    /// How many views were lost before: a source then reads in smaller parts, of which less is lost.
+    pub attempt: u32,
+}
+
+impl Session {
+    /// The first session of a run, of which nobody hears.
+    pub fn new(label: impl Into<String>, budget: Budget) -> Self {
+        Self { label: label.into(), budget, notices: Notices::default(), attempt: 0 }
+    }
 }
 
 /// A part of a table that is read in one go.
@@ -224,6 +238,21 @@ pub struct Refusal {
     pub reason: String,
     /// What mends it, best a statement or a setting.
     pub remedy: String,
+    /// Whether it may pass by itself.
+    pub passing: bool,
+}
+
+impl Refusal {
+    /// One that stands until somebody mends it.
+    pub fn new(reason: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self { reason: reason.into(), remedy: remedy.into(), passing: false }
+    }
+
+    /// The same, which may pass by itself.
+    #[must_use]
+    pub fn passing(self) -> Self {
+        Self { passing: true, ..self }
+    }
 }
 
 /// What kind of thing a source table is.

@@ -7,6 +7,7 @@ use futures::{StreamExt, TryStreamExt, stream};
 use serde::Serialize;
 
 use super::{
+    limits::Deadline,
     plan::{Plan, PlanOptions, PlannedSource},
     source,
     summary::PlanSummary,
@@ -129,19 +130,21 @@ async fn check_pipeline(
 
 /// Reads all that `planned` asks for, as a run would, and keeps nothing.
 async fn read_through(plan: &Plan, planned: &PlannedSource) -> Result<()> {
-    let session = Session {
-        label: format!("longshore/{}/check", plan.pipeline),
-        budget: Budget::new(plan.memory()),
-    };
+    let label = format!("longshore/{}/check", plan.pipeline);
+    let session = Session::new(label, Budget::new(plan.memory()));
     let requests = planned.requests();
+    let deadline = Deadline::of(&planned.connection, &planned.limits)?;
     let snapshot = planned.source.open(&requests, &session).await?;
     let chunks: Vec<Chunk> =
         (0..requests.len()).flat_map(|table| snapshot.chunks(table).to_vec()).collect();
-    stream::iter(&chunks)
-        .map(|chunk| snapshot.read(chunk, Box::new(Nowhere)))
-        .buffer_unordered(snapshot.parallelism().max(1))
-        .try_collect::<()>()
-        .await?;
+    let reading = async {
+        stream::iter(&chunks)
+            .map(|chunk| snapshot.read(chunk, Box::new(Nowhere)))
+            .buffer_unordered(snapshot.parallelism().max(1))
+            .try_collect::<()>()
+            .await
+    };
+    Deadline::bound(deadline, reading).await?;
     snapshot.close().await
 }
 

@@ -15,6 +15,7 @@ use tokio::task::JoinSet;
 
 use super::{
     event::{Event, Observer},
+    limits::{Deadline, Stopped},
     memory::encode_options,
     plan::PlannedSource,
     report::StepKind,
@@ -50,8 +51,11 @@ pub(super) async fn extract(
 ) -> Result<Extracted> {
     let requests = planned.requests();
     let connection = planned.connection.clone();
-    let mut snapshot = planned.source.open(&requests, session).await?;
+    // A closed window is told before the source is asked for anything.
+    Deadline::of(&connection, &planned.limits)?;
+    let mut snapshot = retry::open(planned, &requests, session).await?;
     for lost in 0.. {
+        let deadline = Deadline::of(&connection, &planned.limits)?;
         let position = snapshot.position().clone();
         observer.event(&Event::SnapshotOpened {
             connection: connection.clone(),
@@ -65,9 +69,10 @@ pub(super) async fn extract(
         let wanted = requests.iter().cloned().zip(encoding).collect();
         let queue = Queue::fill(&*snapshot, wanted, stage, retries.clone(), observer.clone())?;
         let queue = Arc::new(queue);
-        match read(snapshot, &queue).await {
+        match Deadline::bound(deadline, read(snapshot, &queue)).await {
             Ok(()) => return Ok(Extracted { connection, position, tables: queue.into_staged()? }),
-            Err(error) => {
+            Err(Stopped::InTime(error)) => return Err(error.because(queue.reached())),
+            Err(Stopped::Failed(error)) => {
                 let error = retry::view(lost, error)?;
                 queue.discard().await?;
                 observer.event(&Event::SnapshotLost {
@@ -77,7 +82,8 @@ pub(super) async fn extract(
                 });
             }
         }
-        snapshot = retry::reopen(planned, &requests, session).await?;
+        let session = Session { attempt: lost as u32 + 1, ..session.clone() };
+        snapshot = retry::reopen(planned, &requests, &session).await?;
     }
     Err(Error::internal("reading came to no end"))
 }
@@ -184,6 +190,13 @@ impl Queue {
     fn table(&self, chunk: &Chunk) -> Result<Arc<TableWork>> {
         let table = self.tables.get(chunk.table).cloned();
         table.ok_or_else(|| Error::internal("a chunk names a table that was not asked for"))
+    }
+
+    /// How far reading has come, as a clause.
+    fn reached(&self) -> String {
+        let rows: u64 = self.tables.iter().map(|table| table.rows.load(Ordering::Relaxed)).sum();
+        let (whole, all) = (lock(&self.staged).len(), self.tables.len());
+        format!("{whole} of {all} tables had been read whole, {rows} rows in all")
     }
 
     /// Throws away what was staged; the same tables can be staged anew.

@@ -12,6 +12,7 @@ mod event;
 mod extract;
 mod grants;
 mod ledger;
+mod limits;
 mod lock;
 mod memory;
 mod plan;

@@ -9,7 +9,7 @@ use arrow::datatypes::SchemaRef;
 
 use super::{source, target};
 use crate::{
-    config::{Audit, Mode, NamePattern, ParquetConfig, Pipeline, Project},
+    config::{Audit, Limits, Mode, NamePattern, ParquetConfig, Pipeline, Project},
     error::{Error, ErrorKind, Result, did_you_mean},
     extract::{Preflight, Source, TableRequest},
     transform::{AuditTarget, Engine, EngineOptions, PlannedModel, load_models},
@@ -53,6 +53,7 @@ pub struct PlannedSource {
     /// The tables.
     pub extracts: Vec<PlannedExtract>,
     pub(super) source: Arc<dyn Source>,
+    pub(super) limits: Limits,
 }
 
 impl PlannedSource {

@@ -73,6 +73,25 @@ pub(super) fn view(times: usize, error: Error) -> Result<Error> {
     Ok(error)
 }
 
+/// Opens the first view of `planned`; a connection that is lost thereby is no more to it than one
+/// that is lost later.
+///
+/// # Errors
+/// When the server does not come back in time, or must not be read any more.
+pub(super) async fn open(
+    planned: &PlannedSource,
+    requests: &[TableRequest],
+    session: &Session,
+) -> Result<Box<dyn Snapshot>> {
+    match planned.source.open(requests, session).await {
+        Err(error) if error.kind() == ErrorKind::Unreachable => {
+            session.notices.say(format!("no view of `{}` yet: {error}", planned.connection));
+            reopen(planned, requests, session).await
+        }
+        opened => opened,
+    }
+}
+
 /// Opens a new view of `planned` in place of one that was lost, once its server is back.
 ///
 /// # Errors

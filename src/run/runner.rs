@@ -12,6 +12,7 @@ use super::{
     event::{Event, Observer},
     extract::{Extracted, STOPPED, extract},
     ledger::Ledger,
+    limits::wait_until_calm,
     lock::RunLock,
     plan::{Plan, PlanOptions, Target},
     report::{AuditReport, RunReport, StepReport},
@@ -22,7 +23,7 @@ use super::{
 use crate::{
     config::{Mode, Pipeline, Project},
     error::{Error, Result},
-    extract::Session,
+    extract::{Notices, Session},
     stage::{self, Stage},
     types::{Budget, ByteSize, Generation, RunId, TableFiles, TableName},
     warehouse::{Cause, Keep, Publication, SourceRecord, TableChange, Warehouse},
@@ -129,7 +130,10 @@ impl Work {
         for recovered in warehouse.reconcile().await? {
             self.observer.event(&Event::Recovered { what: recovered.to_string() });
         }
-        let planning = Plan::make(request.project.clone(), request.pipeline, &request.options);
+        let planning = async {
+            wait_until_calm(&request.project, request.pipeline, &self.observer).await?;
+            Plan::make(request.project.clone(), request.pipeline, &request.options).await
+        };
         let plan = tokio::select! {
             plan = planning => plan?,
             error = cancel.asked() => {
@@ -206,11 +210,15 @@ impl Work {
 
     /// All sources at once, each in a snapshot of its own.
     async fn extract(&self, plan: &Plan, stage: &Stage) -> Result<Vec<Extracted>> {
+        let observer = self.observer.clone();
         let session = Session {
-            label: format!("longshore/{}/{}", plan.pipeline, self.run),
+            notices: Notices::new(move |what| observer.event(&Event::Warning { what })),
             // A quarter is left to what nobody counts: footers, connections, and what the
             // allocator keeps between two uses.
-            budget: Budget::new(ByteSize::new(plan.memory().bytes() / 4 * 3)),
+            ..Session::new(
+                format!("longshore/{}/{}", plan.pipeline, self.run),
+                Budget::new(ByteSize::new(plan.memory().bytes() / 4 * 3)),
+            )
         };
         let (sources, retries) = (plan.sources.iter(), Arc::new(Retries::new()));
         let reads =

@@ -2,7 +2,10 @@
 
 use futures::future::try_join_all;
 
-use super::plan::{PlannedExtract, PlannedSource};
+use super::{
+    limits::window_fact,
+    plan::{PlannedExtract, PlannedSource},
+};
 use crate::{
     config::{Connection, ExtractGroup, Pipeline, Project, Selection, TablePattern},
     error::{Error, ErrorKind, Result},
@@ -40,7 +43,13 @@ async fn plan_source(connection: &Connection, groups: &[&ExtractGroup]) -> Resul
             parquet: rule.parquet,
         }));
     }
-    Ok(PlannedSource { connection: connection.name.clone(), preflight, extracts, source })
+    Ok(PlannedSource {
+        connection: connection.name.clone(),
+        preflight,
+        extracts,
+        source,
+        limits: connection.limits.clone(),
+    })
 }
 
 /// Everything that the rules of `group` may mean.
@@ -87,5 +96,7 @@ fn refuse(connection: &Connection, preflight: &Preflight) -> Result<()> {
 
 /// What a source says of itself, for `longshore check`.
 pub(super) async fn preflight(connection: &Connection) -> Result<Preflight> {
-    extract::source(connection)?.preflight().await
+    let mut preflight = extract::source(connection)?.preflight().await?;
+    preflight.facts.extend(window_fact(connection));
+    Ok(preflight)
 }

@@ -8,6 +8,7 @@ mod files;
 mod names;
 mod size;
 mod timings;
+mod window;
 
 pub use budget::{Budget, Permit};
 pub use columns::{ColumnType, canonical_field, canonical_schema, canonical_type};
@@ -15,3 +16,4 @@ pub use files::{Bound, ColumnStats, DataFile, TableFiles};
 pub use names::{Generation, PipelineName, RunId, TableName, path_segment};
 pub use size::ByteSize;
 pub use timings::{Stopwatch, Timings};
+pub use window::{Window, WindowState};

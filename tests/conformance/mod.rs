@@ -154,7 +154,7 @@ impl Candidate {
 }
 
 fn session() -> Session {
-    Session { label: "longshore/exam/1".into(), budget: Budget::new(ByteSize::mib(64)) }
+    Session::new("longshore/exam/1", Budget::new(ByteSize::mib(64)))
 }
 
 fn ids(batches: &[RecordBatch]) -> Vec<i64> {

@@ -24,9 +24,11 @@ async fn a_primary_and_a_mighty_login_are_refused() {
     let primary = with_url(database.primary_url("reader"), "");
     let outcome = primary.run(&["run", "load"]).failed_with(1);
     assert!(outcome.stderr.contains("allow_primary"), "{outcome}");
-    with_url(database.primary_url("reader"), ", allow_primary: true")
-        .run(&["run", "load"])
-        .succeeded();
+    let anytime = with_url(database.primary_url("reader"), ", allow_primary: true");
+    let outcome = anytime.run(&["run", "load"]).failed_with(2);
+    assert!(outcome.stderr.contains("a primary is only read in a window"), "{outcome}");
+    let window = ", allow_primary: true, window: '00:00-24:00', timezone: UTC";
+    with_url(database.primary_url("reader"), window).run(&["run", "load"]).succeeded();
 
     let mighty = with_url(database.standby_url("postgres"), "");
     let outcome = mighty.run(&["check"]);

@@ -2,6 +2,7 @@
 
 mod crash;
 mod guest;
+mod limits;
 mod losses;
 mod memory;
 mod roles;

@@ -17,9 +17,6 @@ use crate::{
     error::{Error, ErrorKind, Result, did_you_mean},
 };
 
-/// How many connections a run may open where it isn't said.
-const DEFAULT_CONNECTIONS: usize = 4;
-
 /// The connections as they are written.
 pub(in crate::config) struct Connections {
     document: Document,
@@ -98,13 +95,7 @@ impl Connections {
 
 impl Scope<'_> {
     fn is_written_out(&self, written: &raw::Connection) -> bool {
-        let raw::Connection { url, connections, max_lag, statement_timeout, allow_primary } =
-            written;
-        [Some(url), connections.as_ref(), max_lag.as_ref(), statement_timeout.as_ref()]
-            .into_iter()
-            .chain([allow_primary.as_ref()])
-            .flatten()
-            .all(|text| self.is_literal(text))
+        written.texts().all(|text| self.is_literal(text))
     }
 
     fn connection(
@@ -114,20 +105,20 @@ impl Scope<'_> {
         root: &Path,
     ) -> Result<Connection> {
         let (kind, url) = self.source_url(&written.url, root)?;
-        let connections = match &written.connections {
-            Some(text) => self.read(text, "a whole number from 1", |text| {
-                text.parse().ok().filter(|count| *count > 0)
-            })?,
-            None => DEFAULT_CONNECTIONS,
-        };
+        let allow_primary = self.flag(written.allow_primary.as_ref())?;
+        let limits = self.limits(written)?;
+        if let (true, None, Some(at)) = (allow_primary, &limits.window, &written.allow_primary) {
+            return Err(self
+                .wrong(at, "a primary is only read in a window")
+                .hint("say when its users are away: `window: 22:00-05:00`, `timezone: …`")
+                .hint("or that it has none: `window: 00:00-24:00`, `timezone: UTC`"));
+        }
         Ok(Connection {
             name: name.value.clone(),
             kind,
             url: Secret::new(url),
-            connections,
-            max_lag: self.duration(written.max_lag.as_ref())?,
-            statement_timeout: self.duration(written.statement_timeout.as_ref())?,
-            allow_primary: self.flag(written.allow_primary.as_ref())?,
+            allow_primary,
+            limits,
             origin: self.origin(name),
         })
     }

@@ -7,6 +7,7 @@ mod audits;
 mod connection;
 mod extract;
 mod header;
+mod limits;
 mod parquet;
 mod pipeline;
 mod project;

@@ -323,7 +323,7 @@ fn snippets_hide_credentials() {
     --> longshore.yml:3:7: there is no key `ulr` here
     |  a: {ulr: "postgres://etl:*******@db/x"}
     |      ^
-    hint: the keys here are `url`, `connections`, `max_lag`, `statement_timeout`, `allow_primary`
+    hint: the keys here are `url`, `connections`, `max_lag`, `statement_timeout`, `lock_timeout`, `max_rows_per_second`, `max_bytes_per_second`, `max_transaction_age`, `max_active_sessions`, `max_wait`, `window`, `timezone`, `allow_primary`
     "#);
     let yaml = "warehouse: {url: w, options: {aws_secret_access_key: hunter2, b: [c]}}\n";
     insta::assert_snapshot!(failure(project(yaml)), @"

@@ -22,7 +22,15 @@ connections:
     connections: 2
     max_lag: 10m
     statement_timeout: 1h30m
+    lock_timeout: 3s
+    max_rows_per_second: 50000
+    max_bytes_per_second: 20MiB
+    max_transaction_age: 2h
+    max_active_sessions: 0
+    max_wait: 30s
     allow_primary: true
+    window: 22:00-05:00
+    timezone: Australia/Brisbane
 ",
     )
     .unwrap();
@@ -36,9 +44,18 @@ connections:
     let billing = project.connection("billing").unwrap();
     assert_eq!(billing.kind, SourceKind::Postgres);
     assert_eq!(billing.url.reveal(), "postgres://etl:hunter2@db/billing");
-    assert_eq!(billing.connections, 2);
-    assert_eq!(billing.max_lag, Some(Duration::from_mins(10)));
-    assert_eq!(billing.statement_timeout, Some(Duration::from_mins(90)));
+    let limits = &billing.limits;
+    assert_eq!(limits.connections, 2);
+    assert_eq!(limits.max_lag, Some(Duration::from_mins(10)));
+    assert_eq!(limits.statement_timeout, Some(Duration::from_mins(90)));
+    assert_eq!(limits.lock_timeout, Duration::from_secs(3));
+    assert_eq!(limits.rows_per_second, Some(50_000));
+    assert_eq!(limits.bytes_per_second, Some(ByteSize::mib(20)));
+    assert_eq!(limits.transaction_age, Some(Duration::from_hours(2)));
+    assert_eq!(limits.active_sessions, Some(0));
+    assert_eq!(limits.max_wait, Duration::from_secs(30));
+    let window = limits.window.as_ref().unwrap().to_string();
+    assert_eq!(window, "22:00-05:00 Australia/Brisbane");
     assert!(billing.allow_primary);
     assert_eq!((billing.origin.line, billing.origin.column), (7, 3));
 }
@@ -57,8 +74,9 @@ fn what_is_left_out_has_a_default() {
     let shop = project.connection("shop").unwrap();
     assert_eq!(shop.kind, SourceKind::Sqlite);
     assert_eq!(shop.url.reveal(), format!("sqlite://{}/shop.db", root.display()));
-    assert_eq!(shop.connections, 4);
-    assert_eq!((shop.max_lag, shop.statement_timeout), (None, None));
+    assert_eq!(shop.limits.connections, 4);
+    assert_eq!((shop.limits.max_lag, shop.limits.statement_timeout), (None, None));
+    assert!(shop.limits.window.is_none());
     assert!(!shop.allow_primary);
 }
 
@@ -96,7 +114,7 @@ connections:
 ",
     )]);
     let project = folder.load().unwrap();
-    assert_eq!(project.connection("good").unwrap().connections, 2);
+    assert_eq!(project.connection("good").unwrap().limits.connections, 2);
     assert!(!folder.path().join("ran").exists());
     assert!(project.connection("command").unwrap().url.reveal().ends_with("/a.db"));
     assert!(folder.path().join("ran").exists());

@@ -50,6 +50,9 @@ pub(super) struct Terms {
     pub(super) block_bytes: u64,
     /// How many workers there are to keep busy.
     pub(super) workers: usize,
+    /// How many views were lost before this one. Each time a chunk has half the bytes: what is read
+    /// faster is less likely to be in the way of replay, and less is lost with it.
+    pub(super) attempt: u32,
 }
 
 /// A table to be divided.
@@ -86,7 +89,7 @@ pub(super) fn divide(tables: &[Extent], terms: Terms) -> Vec<Vec<Chunk>> {
     leaves.sort_by_key(|(_, leaf)| std::cmp::Reverse(leaf.all_bytes));
     let mut left = leaves.iter().map(|(_, leaf)| leaf.all_bytes).sum();
     for (table, leaf) in leaves {
-        let parts = parts(leaf, &pieces(leaf, &mut left, terms.workers), terms.block_bytes);
+        let parts = parts(leaf, &pieces(leaf, &mut left, terms), terms.block_bytes);
         if let Some(chunks) = chunks.get_mut(table) {
             chunks.extend(parts.into_iter().map(|(part, estimated_bytes)| Chunk {
                 table,
@@ -104,10 +107,12 @@ fn whole(table: usize, estimated_bytes: u64) -> Chunk {
 
 /// How many bytes each part of `leaf` should have, when so many are `left` to read, its own
 /// included.
-fn pieces(leaf: &Leaf, left: &mut u64, workers: usize) -> Vec<u64> {
+fn pieces(leaf: &Leaf, left: &mut u64, terms: Terms) -> Vec<u64> {
+    let Terms { workers, attempt, .. } = terms;
     // Large values lie unevenly: the more of them, the less an average says of one part.
     let is_skewed = leaf.all_bytes / 2 > leaf.main_bytes;
     let largest = if is_skewed { LARGEST / 2 } else { LARGEST };
+    let largest = largest.checked_shr(attempt).unwrap_or_default().max(SMALLEST);
     let mut pieces = Vec::new();
     let mut rest = leaf.all_bytes;
     while rest > 0 {
@@ -193,7 +198,7 @@ mod tests {
 
     use super::*;
 
-    const TERMS: Terms = Terms { block_bytes: 8192, workers: 2 };
+    const TERMS: Terms = Terms { block_bytes: 8192, workers: 2, attempt: 0 };
     const MIB: u64 = 1 << 20;
 
     fn leaf(main_bytes: u64, all_bytes: u64, order: Order) -> Leaf {
@@ -277,6 +282,12 @@ mod tests {
             })
             .collect();
         assert_eq!(cuts, [-500_000, 0, 2, 5, 7, 10, 505]);
+    }
+
+    #[test]
+    fn what_was_lost_is_read_in_smaller_parts() {
+        let largest = |attempt| mebibytes(&of_one(heap(1024 * MIB), Terms { attempt, ..TERMS }))[0];
+        assert_eq!([0, 1, 2, 3, 40].map(largest), [64, 32, 16, 8, 8]);
     }
 
     proptest! {

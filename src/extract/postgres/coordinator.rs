@@ -9,10 +9,14 @@ use std::time::{Duration, Instant};
 use tokio::time::timeout;
 
 use super::{
+    pressure::Ceilings,
     rows::query_one,
     wire::{WireConnection, WireError},
 };
-use crate::error::{Error, ErrorKind, Result};
+use crate::{
+    error::{Error, ErrorKind, Result},
+    extract::Refusal,
+};
 
 /// A server that is alive answers such a small question sooner.
 const ANSWER_LIMIT: Duration = Duration::from_secs(30);
@@ -21,14 +25,32 @@ const ANSWER_LIMIT: Duration = Duration::from_secs(30);
 pub(super) struct Coordinator {
     connection: WireConnection,
     was_standby: bool,
+    ceilings: Ceilings,
     proved: Instant,
+    /// What exceeded a ceiling when that was proved.
+    exceeded: Option<Refusal>,
 }
 
 impl Coordinator {
     /// `connection` holds a view in its transaction since just now, of a server that was a standby
     /// or not.
-    pub(super) fn new(connection: WireConnection, was_standby: bool) -> Self {
-        Self { connection, was_standby, proved: Instant::now() }
+    pub(super) fn new(connection: WireConnection, was_standby: bool, ceilings: Ceilings) -> Self {
+        Self { connection, was_standby, ceilings, proved: Instant::now(), exceeded: None }
+    }
+
+    /// What exceeded a ceiling when it was last proved that the view stands.
+    pub(super) fn exceeded(&self) -> Option<&Refusal> {
+        self.exceeded.as_ref()
+    }
+
+    /// Whether the server's `process` is at work on something other than sending it.
+    pub(super) async fn works(&mut self, process: u32) -> Result<bool> {
+        let sql = format!(
+            "SELECT coalesce(pg_catalog.bool_or(a.state = 'active'
+                 AND a.wait_event IS DISTINCT FROM 'ClientWrite'), false)
+             FROM pg_catalog.pg_stat_activity a WHERE a.pid = {process}"
+        );
+        Ok(in_time(query_one(&mut self.connection, &sql)).await?.is(0))
     }
 
     /// How long ago it was proved that the view stands.
@@ -42,10 +64,7 @@ impl Coordinator {
     /// `SnapshotLost` when the view is gone; `Refused` when the standby was promoted.
     pub(super) async fn prove(&mut self) -> Result<()> {
         let recovery = "SELECT pg_catalog.pg_is_in_recovery()";
-        let asked = timeout(ANSWER_LIMIT, query_one(&mut self.connection, recovery)).await;
-        let row = asked
-            .unwrap_or_else(|_| Err(WireError::Lost("the server does not answer".to_owned())))
-            .map_err(lost)?;
+        let row = in_time(query_one(&mut self.connection, recovery)).await?;
         if self.was_standby && !row.is(0) {
             return Err(Error::new(
                 ErrorKind::Refused,
@@ -53,6 +72,7 @@ impl Coordinator {
             )
             .hint("connect to a replica of the new primary, then run again"));
         }
+        self.exceeded = in_time(self.ceilings.exceeded(&mut self.connection)).await?;
         self.proved = Instant::now();
         Ok(())
     }
@@ -64,6 +84,14 @@ impl Coordinator {
         self.connection.close().await;
         Ok(())
     }
+}
+
+/// What the server answers while it is alive.
+async fn in_time<T>(asked: impl Future<Output = Result<T, WireError>>) -> Result<T> {
+    timeout(ANSWER_LIMIT, asked)
+        .await
+        .unwrap_or_else(|_| Err(WireError::Lost("the server does not answer".to_owned())))
+        .map_err(lost)
 }
 
 fn lost(error: WireError) -> Error {

@@ -110,12 +110,15 @@ pub(super) fn statements(login: &Login<'_>, reads: &[TableUse], open: &[String])
          ALTER ROLE {role} SET default_transaction_read_only = on;\n",
         connection.name,
         // The one before may not have ended yet when another one is opened.
-        connection.connections + 1
+        connection.limits.connections + 1
     );
-    if let Some(limit) = connection.statement_timeout {
+    if let Some(limit) = connection.limits.statement_timeout {
         let _ = writeln!(sql, "ALTER ROLE {role} SET statement_timeout = {};", setting(limit));
     }
     let _ = writeln!(sql, "GRANT CONNECT ON DATABASE {database} TO {role};");
+    if connection.limits.active_sessions.is_some() {
+        let _ = writeln!(sql, "GRANT pg_read_all_stats TO {role}; -- for `max_active_sessions`");
+    }
     let tables: Vec<_> = reads.iter().filter(|read| read.table.query.is_none()).collect();
     let mut schemas: Vec<_> = tables.iter().map(|read| quote(&read.table.schema)).collect();
     schemas.dedup();
@@ -171,6 +174,6 @@ mod tests {
         };
         let sql = "with x as (select * from public.a) select * from x join \"B\" using (id)";
         assert_eq!(of(sql).unwrap(), ["public.a", "x", "B"]);
-        assert_eq!(of("select from where"), None);
+        assert_eq!(of("select ("), None);
     }
 }

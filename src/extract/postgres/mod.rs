@@ -20,6 +20,7 @@ mod open;
 pub mod pg_type;
 mod pool;
 mod preflight;
+mod pressure;
 mod privileges;
 mod probe;
 mod replay;
@@ -28,12 +29,14 @@ mod session;
 mod snapshot;
 mod sql;
 mod types;
+mod watch;
 pub mod wire;
 mod worker;
 
 use std::{
     fmt,
     sync::{Mutex, PoisonError},
+    time::Duration,
 };
 
 use arrow::datatypes::DataType;
@@ -43,16 +46,18 @@ use self::{
     catalog::KnownTypes,
     pg_type::{PgKind, PgType},
     preflight::Place,
+    pressure::Ceilings,
     replay::Terms,
     session::{Purpose, Sessions},
     wire::{WireConnection, WireError, WireOptions},
 };
 use super::{
     Preflight, Session, Snapshot, Source, SourceColumn, SourceTable, TableRequest, TableUse,
+    throttle::Throttle,
 };
 use crate::{
     config::{Connection, TablePattern},
-    error::{Error, Result},
+    error::{Error, ErrorKind, Result},
     types::ColumnType,
 };
 
@@ -84,7 +89,7 @@ impl PostgresSource {
     }
 
     fn sessions(&self, label: &str) -> Sessions {
-        Sessions::new(self.options.clone(), label, self.connection.statement_timeout)
+        Sessions::new(self.options.clone(), label, &self.connection.limits)
     }
 
     async fn connect(&self, purpose: Purpose) -> Result<WireConnection> {
@@ -111,33 +116,45 @@ impl PostgresSource {
     }
 }
 
-impl fmt::Display for PostgresSource {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "`{}` (PostgreSQL)", self.connection.name)
-    }
+/// How long to wait before a look at the catalog that lost its connection is taken again.
+const PAUSES: [Duration; 2] = [Duration::from_millis(200), Duration::from_secs(1)];
+
+/// What the work gives, which is begun anew when its connection was lost.
+macro_rules! retried {
+    ($work:expr) => {{
+        let mut pauses = PAUSES.into_iter();
+        loop {
+            let done = $work.await;
+            let is_lost = done.as_ref().is_err_and(|error| error.kind() == ErrorKind::Unreachable);
+            match pauses.next().filter(|_| is_lost) {
+                Some(pause) => tokio::time::sleep(pause).await,
+                None => break done,
+            }
+        }
+    }};
 }
 
-#[async_trait]
-impl Source for PostgresSource {
-    async fn preflight(&self) -> Result<Preflight> {
+impl PostgresSource {
+    async fn preflight_once(&self) -> Result<Preflight> {
         let terms = Terms {
             allow_primary: self.connection.allow_primary,
-            max_lag: self.connection.max_lag,
+            max_lag: self.connection.limits.max_lag,
         };
+        let ceilings = Ceilings::new(&self.connection.limits, LABEL);
         let place = Place {
             host: self.options.host().to_owned(),
             database: self.options.database().to_owned(),
             login: self.options.user().to_owned(),
         };
         let mut connection = self.connect(Purpose::Catalog).await?;
-        let preflight = preflight::preflight(&mut connection, terms, &place)
+        let preflight = preflight::preflight(&mut connection, terms, &ceilings, &place)
             .await
             .map_err(|error| self.failed("can't be checked", error))?;
         connection.close().await;
         Ok(preflight)
     }
 
-    async fn discover(&self, patterns: &[TablePattern]) -> Result<Vec<SourceTable>> {
+    async fn discover_once(&self, patterns: &[TablePattern]) -> Result<Vec<SourceTable>> {
         let mut connection = self.connect(Purpose::Catalog).await?;
         let (tables, known) = catalog::tables(&mut connection, patterns, DEFAULT_SCHEMA)
             .await
@@ -147,7 +164,7 @@ impl Source for PostgresSource {
         Ok(tables)
     }
 
-    async fn describe(&self, name: &str, sql: &str) -> Result<SourceTable> {
+    async fn describe_once(&self, name: &str, sql: &str) -> Result<SourceTable> {
         let told = |error: Error| {
             error.context(format!(
                 "query `{name}` can't be read from `{}` as written; nothing was extracted",
@@ -161,6 +178,27 @@ impl Source for PostgresSource {
         connection.close().await;
         self.learn(known);
         Ok(table)
+    }
+}
+
+impl fmt::Display for PostgresSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "`{}` (PostgreSQL)", self.connection.name)
+    }
+}
+
+#[async_trait]
+impl Source for PostgresSource {
+    async fn preflight(&self) -> Result<Preflight> {
+        retried!(self.preflight_once())
+    }
+
+    async fn discover(&self, patterns: &[TablePattern]) -> Result<Vec<SourceTable>> {
+        retried!(self.discover_once(patterns))
+    }
+
+    async fn describe(&self, name: &str, sql: &str) -> Result<SourceTable> {
+        retried!(self.describe_once(name, sql))
     }
 
     async fn grants(&self, role: &str, reads: &[TableUse]) -> Result<Option<String>> {
@@ -183,11 +221,15 @@ impl Source for PostgresSource {
     }
 
     async fn open(&self, tables: &[TableRequest], session: &Session) -> Result<Box<dyn Snapshot>> {
+        let sessions = self.sessions(&session.label);
+        let limits = &self.connection.limits;
         let place = open::Place {
             name: self.connection.name.clone(),
-            sessions: self.sessions(&session.label),
-            connections: self.connection.connections,
-            budget: session.budget.clone(),
+            connections: limits.connections,
+            ceilings: Ceilings::new(limits, sessions.label()),
+            throttle: Throttle::new(limits),
+            sessions,
+            session: session.clone(),
         };
         open::open(place, tables).await
     }

@@ -19,6 +19,7 @@ use super::{
     leaves::leaves,
     pg_type::PgType,
     pool,
+    pressure::Ceilings,
     probe::{self, Candidate},
     rows::{query, query_one},
     session::{Purpose, Sessions},
@@ -29,8 +30,10 @@ use super::{
 };
 use crate::{
     error::{Error, ErrorKind, Result},
-    extract::{Chunk, ChunkPart, Snapshot, SourcePosition, SourceTable, TableRequest},
-    types::Budget,
+    extract::{
+        Chunk, ChunkPart, Session, Snapshot, SourcePosition, SourceTable, TableRequest,
+        throttle::Throttle,
+    },
 };
 
 /// How often all is begun anew when a table is rewritten at the wrong moment.
@@ -46,7 +49,9 @@ pub(super) struct Place {
     pub(super) sessions: Sessions,
     /// How many connections there may be at once, all in all.
     pub(super) connections: usize,
-    pub(super) budget: Budget,
+    pub(super) ceilings: Ceilings,
+    pub(super) throttle: Throttle,
+    pub(super) session: Session,
 }
 
 /// One table as it will be read.
@@ -124,6 +129,7 @@ async fn begin(
     let terms = chunks::Terms {
         block_bytes: server.block_bytes,
         workers: pool::readers(place.connections),
+        attempt: place.session.attempt,
     };
     let extents: Vec<_> = tables
         .iter()
@@ -154,8 +160,10 @@ struct Server {
     identity: String,
 }
 
-/// Gives a text that no other server gives: two servers don't start in the same microsecond.
-pub(super) const IDENTITY: &str = "SELECT pg_catalog.pg_postmaster_start_time()::pg_catalog.text";
+/// Gives a text that no other server gives (two servers don't start in the same microsecond), and
+/// the number of the process that serves the connection.
+pub(super) const IDENTITY: &str = "SELECT pg_catalog.pg_postmaster_start_time()::pg_catalog.text,
+     pg_catalog.pg_backend_pid()";
 
 impl Server {
     async fn ask(connection: &mut WireConnection) -> Result<Self, WireError> {

@@ -5,33 +5,54 @@
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
-use tokio::sync::{Mutex as AsyncMutex, OwnedSemaphorePermit, Semaphore};
+use tokio::{
+    sync::{Mutex as AsyncMutex, OwnedSemaphorePermit, Semaphore},
+    time::timeout,
+};
 
 use super::{
     coordinator::Coordinator,
     open::IDENTITY,
+    pressure::{self, Ceilings},
     rows::query_one,
     session::{Purpose, Sessions},
     sql::literal,
     wire::{CancelKey, WireConnection},
 };
-use crate::error::{Error, ErrorKind, Result};
+use crate::{
+    error::{Error, ErrorKind, Result},
+    extract::{Notices, Refusal},
+};
 
 /// How long a proof that the view stands is good for. The question also keeps the coordinator's
 /// connection from looking idle to what lies between us and the server.
 const PROOF_HOLDS: Duration = Duration::from_secs(1);
 
+/// A server that is alive lets a reader join sooner.
+const JOIN_LIMIT: Duration = Duration::from_secs(30);
+
 /// What connections of a view have in common.
 pub(super) struct View {
+    /// The connection's name.
+    pub(super) name: String,
     pub(super) sessions: Sessions,
     /// The exported snapshot's name.
     pub(super) snapshot: String,
     /// What tells its server from any other.
     pub(super) server: String,
     pub(super) was_standby: bool,
+    pub(super) ceilings: Ceilings,
+    pub(super) notices: Notices,
+}
+
+/// A connection that has joined a view.
+pub(super) struct Reader {
+    pub(super) connection: WireConnection,
+    /// The server's process that serves it.
+    pub(super) process: u32,
 }
 
 /// All connections of a view.
@@ -40,13 +61,13 @@ pub(super) struct Pool {
     holder: Holder,
     readers: usize,
     free: Arc<Semaphore>,
-    idle: Mutex<Vec<WireConnection>>,
+    idle: Mutex<Vec<Reader>>,
 }
 
 /// Who holds the view open.
 enum Holder {
     /// A connection of its own; nothing once it was lost or the view was ended.
-    Coordinator(AsyncMutex<Option<Coordinator>>),
+    Coordinator(AsyncMutex<Option<Box<Coordinator>>>),
     /// The only reader, between its chunks.
     Reader,
 }
@@ -62,10 +83,11 @@ impl Pool {
     pub(super) fn new(view: View, holder: WireConnection, connections: usize) -> Self {
         let readers = readers(connections);
         let (holder, idle) = if connections > 1 {
-            let coordinator = Coordinator::new(holder, view.was_standby);
+            let coordinator = Box::new(view.coordinator(holder));
             (Holder::Coordinator(AsyncMutex::new(Some(coordinator))), Vec::new())
         } else {
-            (Holder::Reader, vec![holder])
+            // Nobody is left to be asked about its process.
+            (Holder::Reader, vec![Reader { connection: holder, process: 0 }])
         };
         let free = Arc::new(Semaphore::new(readers));
         Self { view, holder, readers, free, idle: Mutex::new(idle) }
@@ -80,13 +102,61 @@ impl Pool {
     pub(super) async fn lease(self: &Arc<Self>) -> Result<Lease> {
         let permit = self.free.clone().acquire_owned().await;
         let permit = permit.map_err(|_| Error::internal("a closed snapshot was read"))?;
-        self.prove(PROOF_HOLDS).await?;
         let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        let connection = match idle {
-            Some(connection) => connection,
-            None => self.join().await?,
+        let mut reader = idle;
+        self.pause_while_exceeded(reader.as_mut()).await?;
+        let reader = match reader {
+            Some(reader) => reader,
+            None => self.join_in_time().await?,
         };
-        Ok(Lease { connection, seat: Seat { pool: self.clone(), _permit: permit } })
+        Ok(Lease { reader, seat: Seat { pool: self.clone(), _permit: permit } })
+    }
+
+    /// Whether the server's `process` is at work on something other than sending it. Never ends
+    /// where nobody is left to be asked.
+    pub(super) async fn works(&self, process: u32) -> Result<bool> {
+        let Holder::Coordinator(held) = &self.holder else { return std::future::pending().await };
+        let mut held = held.lock().await;
+        let Some(coordinator) = held.as_mut() else { return Err(lost_before()) };
+        let works = coordinator.works(process).await;
+        if works.is_err() {
+            *held = None;
+        }
+        works
+    }
+
+    /// Proves that the view stands, and waits as long as a ceiling is exceeded. `reader` is asked
+    /// where there is no coordinator.
+    ///
+    /// Nothing is read meanwhile, rather than slowly: a process that waits for us to take what it
+    /// sends would not make way for replay.
+    async fn pause_while_exceeded(&self, mut reader: Option<&mut Reader>) -> Result<()> {
+        let since = Instant::now();
+        let mut paused = false;
+        loop {
+            let exceeded = match (&self.holder, &mut reader) {
+                (Holder::Coordinator(_), _) => self.prove(PROOF_HOLDS).await?,
+                (Holder::Reader, Some(reader)) => {
+                    self.view.ceilings.exceeded(&mut reader.connection).await?
+                }
+                (Holder::Reader, None) => None,
+            };
+            let name = &self.view.name;
+            let Some(exceeded) = exceeded else {
+                if paused {
+                    self.view.notices.say(format!("`{name}` is read again"));
+                }
+                return Ok(());
+            };
+            if !exceeded.passing || since.elapsed() >= self.view.ceilings.max_wait {
+                return Err(pressure::in_vain(exceeded, since.elapsed()));
+            }
+            if !paused {
+                self.view.notices.say(format!("reading `{name}` pauses: {}", exceeded.reason));
+            }
+            paused = true;
+            tokio::time::sleep(PROOF_HOLDS).await;
+        }
     }
 
     /// What `error`, with which a read ended, means: that a chunk was lost, or all of the view.
@@ -113,11 +183,11 @@ impl Pool {
         let holder = match &self.holder {
             Holder::Coordinator(held) => held.lock().await.take(),
             Holder::Reader => {
-                idle.pop().map(|reader| Coordinator::new(reader, self.view.was_standby))
+                idle.pop().map(|reader| Box::new(self.view.coordinator(reader.connection)))
             }
         };
-        for connection in idle {
-            connection.close().await;
+        for reader in idle {
+            reader.connection.close().await;
         }
         match holder {
             Some(holder) => holder.end().await,
@@ -125,23 +195,30 @@ impl Pool {
         }
     }
 
-    /// Proves that the view stands, where that was not done within `recently`.
-    async fn prove(&self, recently: Duration) -> Result<()> {
-        let Holder::Coordinator(held) = &self.holder else { return Ok(()) };
+    /// Proves that the view stands, where that was not done within `recently`; gives what exceeded a
+    /// ceiling then.
+    async fn prove(&self, recently: Duration) -> Result<Option<Refusal>> {
+        let Holder::Coordinator(held) = &self.holder else { return Ok(None) };
         let mut held = held.lock().await;
         let Some(coordinator) = held.as_mut() else { return Err(lost_before()) };
-        if coordinator.age() < recently {
-            return Ok(());
-        }
-        let proof = coordinator.prove().await;
-        if proof.is_err() {
+        if coordinator.age() >= recently
+            && let Err(error) = coordinator.prove().await
+        {
             *held = None;
+            return Err(error);
         }
-        proof
+        Ok(held.as_ref().and_then(|coordinator| coordinator.exceeded().cloned()))
+    }
+
+    async fn join_in_time(&self) -> Result<Reader> {
+        timeout(JOIN_LIMIT, Box::pin(self.join())).await.unwrap_or_else(|_| {
+            let what = format!("a reader did not get in within {} s", JOIN_LIMIT.as_secs());
+            Err(Error::new(ErrorKind::Unreachable, what))
+        })
     }
 
     /// One more reader of the view.
-    async fn join(&self) -> Result<WireConnection> {
+    async fn join(&self) -> Result<Reader> {
         if matches!(self.holder, Holder::Reader) {
             return Err(lost_before());
         }
@@ -160,10 +237,17 @@ impl Pool {
                 _ => error.into(),
             });
         }
-        if query_one(&mut connection, IDENTITY).await?.text(0) != self.view.server {
+        let identity = query_one(&mut connection, IDENTITY).await?;
+        if identity.text(0) != self.view.server {
             return Err(elsewhere(Error::new(ErrorKind::Refused, "another server answered")));
         }
-        Ok(connection)
+        Ok(Reader { connection, process: identity.number(1).unwrap_or_default() })
+    }
+}
+
+impl View {
+    fn coordinator(&self, connection: WireConnection) -> Coordinator {
+        Coordinator::new(connection, self.was_standby, self.ceilings.clone())
     }
 }
 
@@ -184,7 +268,7 @@ fn elsewhere(error: Error) -> Error {
 
 /// A connection to read one chunk with.
 pub(super) struct Lease {
-    pub(super) connection: WireConnection,
+    pub(super) reader: Reader,
     pub(super) seat: Seat,
 }
 
@@ -195,9 +279,14 @@ pub(super) struct Seat {
 }
 
 impl Seat {
-    /// Keeps `connection` for the next chunk.
-    pub(super) fn give_back(self, connection: WireConnection) {
-        self.pool.idle.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
+    /// Keeps `reader` for the next chunk.
+    pub(super) fn give_back(self, reader: Reader) {
+        self.pool.idle.lock().unwrap_or_else(PoisonError::into_inner).push(reader);
+    }
+
+    /// All connections of the view.
+    pub(super) fn pool(&self) -> Arc<Pool> {
+        self.pool.clone()
     }
 
     /// Stops what a connection runs that was closed in the middle of it.

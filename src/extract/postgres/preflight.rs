@@ -2,7 +2,9 @@
 //! login do besides reading.
 
 use super::{
-    catalog, privileges,
+    catalog,
+    pressure::Ceilings,
+    privileges,
     replay::{Replay, Terms},
     wire::{WireConnection, WireError},
 };
@@ -23,6 +25,7 @@ pub(super) struct Place {
 pub(super) async fn preflight(
     connection: &mut WireConnection,
     terms: Terms,
+    ceilings: &Ceilings,
     place: &Place,
 ) -> Result<Preflight, WireError> {
     let version = catalog::version(connection).await?;
@@ -30,15 +33,14 @@ pub(super) async fn preflight(
     let server = server.split(' ').next().unwrap_or_default().to_owned();
     let mut refusals = Vec::new();
     if version < OLDEST {
-        refusals.push(Refusal {
-            reason: format!("PostgreSQL {server} is too old"),
-            remedy: "use PostgreSQL 12 or newer".to_owned(),
-        });
+        let reason = format!("PostgreSQL {server} is too old");
+        refusals.push(Refusal::new(reason, "use PostgreSQL 12 or newer"));
     }
     let replay = Replay::ask(connection).await?;
     let mut facts = vec![format!("database `{}` on `{}`", place.database, place.host)];
     facts.extend(replay.fact());
     refusals.extend(replay.refusal(terms));
+    refusals.extend(ceilings.busy(connection).await?);
     refusals.extend(privileges::refusals(connection, &place.login).await?);
     facts.extend(privileges::warnings(connection, &place.login).await?);
     facts.extend(privileges::hidden_rows(connection).await?);

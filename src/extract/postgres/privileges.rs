@@ -180,9 +180,11 @@ static CHECKS: [Check; 8] = [
               WHERE r.rolname = current_user AND held.is_held",
         order: "",
         refuse: |login, rows| {
-            let each = |row: &Row| Refusal {
-                reason: format!("the login `{login}` has the attribute {}", row.text(0)),
-                remedy: format!("ALTER ROLE {} NO{}", quote(login), row.text(0)),
+            let each = |row: &Row| {
+                Refusal::new(
+                    format!("the login `{login}` has the attribute {}", row.text(0)),
+                    format!("ALTER ROLE {} NO{}", quote(login), row.text(0)),
+                )
             };
             rows.iter().map(each).collect()
         },
@@ -206,10 +208,10 @@ static CHECKS: [Check; 8] = [
             let each = |row: &Row| {
                 let (via, role) = (row.text(0), row.text(1));
                 let path = if via == role { String::new() } else { format!(" through `{via}`") };
-                Refusal {
-                    reason: format!("the login `{login}` is a member of `{role}`{path}"),
-                    remedy: format!("REVOKE {} FROM {}", quote(via), quote(login)),
-                }
+                Refusal::new(
+                    format!("the login `{login}` is a member of `{role}`{path}"),
+                    format!("REVOKE {} FROM {}", quote(via), quote(login)),
+                )
             };
             rows.iter().map(each).collect()
         },

@@ -72,25 +72,36 @@ impl Replay {
     /// Why this server must not be read.
     pub(super) fn refusal(&self, terms: Terms) -> Option<Refusal> {
         if !self.is_standby {
-            return (!terms.allow_primary).then(|| Refusal {
-                reason: "the server is a primary, not a replica".to_owned(),
-                remedy: "connect to a replica, or set `allow_primary: true` for this connection"
-                    .to_owned(),
+            return (!terms.allow_primary).then(|| {
+                Refusal::new(
+                    "the server is a primary, not a replica",
+                    "connect to a replica, or set `allow_primary: true` and a `window` for this \
+                     connection",
+                )
             });
         }
-        let limit = terms.max_lag?;
+        self.behind(terms.max_lag)
+    }
+
+    /// What is to be said of a standby that is further behind than `max_lag`, or nobody knows how
+    /// far.
+    pub(super) fn behind(&self, max_lag: Option<Duration>) -> Option<Refusal> {
+        let limit = max_lag.filter(|_| self.is_standby)?;
         let Some(lag) = self.lag_seconds() else {
-            return Some(Refusal {
-                reason: "how far the standby is behind is unknown".to_owned(),
-                remedy: "wait until it has replayed a transaction, or remove `max_lag`".to_owned(),
-            });
+            return Some(
+                Refusal::new(
+                    "how far the standby is behind is unknown",
+                    "wait until it has replayed a transaction, or remove `max_lag`",
+                )
+                .passing(),
+            );
         };
-        (lag > limit.as_secs_f64()).then(|| Refusal {
-            reason: format!(
-                "the standby is {lag:.0} seconds behind; the limit is {}",
-                limit.as_secs()
-            ),
-            remedy: "run again later, or raise `max_lag`".to_owned(),
+        (lag > limit.as_secs_f64()).then(|| {
+            Refusal::new(
+                format!("the standby is {lag:.0} seconds behind; the limit is {}", limit.as_secs()),
+                "run again later, or raise `max_lag`",
+            )
+            .passing()
         })
     }
 }

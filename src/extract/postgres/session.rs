@@ -7,6 +7,7 @@
 use std::time::Duration;
 
 use super::wire::{CancelKey, WireConnection, WireError, WireOptions};
+use crate::config::Limits;
 
 /// What a connection is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,8 +18,9 @@ pub(super) enum Purpose {
     Reader,
 }
 
-/// How long to wait for a lock before giving up; a writer must never queue behind us for long.
-const LOCK_TIMEOUT: &str = "10s";
+/// How long our own statements over the catalog may be without an answer before their connection
+/// counts as lost.
+const CATALOG_SILENCE: Duration = Duration::from_mins(1);
 
 /// The longest `application_name`; the server cuts off the rest.
 const LABEL_BYTES: usize = 63;
@@ -29,27 +31,45 @@ pub(super) struct Sessions {
     options: WireOptions,
     label: String,
     statement_timeout: Option<Duration>,
+    lock_timeout: Duration,
 }
 
 impl Sessions {
-    /// Connections that show up as `label` and bear no statement longer than `statement_timeout`.
-    pub(super) fn new(
-        options: WireOptions,
-        label: &str,
-        statement_timeout: Option<Duration>,
-    ) -> Self {
+    /// Connections that show up as `label` and bear no statement or lock for longer than `limits`
+    /// say.
+    pub(super) fn new(options: WireOptions, label: &str, limits: &Limits) -> Self {
         // The server keeps its own time; ours only notices a server that went silent.
+        let statement_timeout = limits.statement_timeout;
         let options = match statement_timeout {
             Some(limit) => options.with_read_timeout(limit.saturating_add(Duration::from_secs(30))),
             None => options,
         };
-        Self { options, label: short_label(label).to_owned(), statement_timeout }
+        Self {
+            options,
+            label: short_label(label).to_owned(),
+            statement_timeout,
+            lock_timeout: limits.lock_timeout,
+        }
+    }
+
+    /// What connections are called on the server.
+    pub(super) fn label(&self) -> &str {
+        &self.label
     }
 
     /// A new connection.
     pub(super) async fn connect(&self, purpose: Purpose) -> Result<WireConnection, WireError> {
-        let timeout = self.statement_timeout.map_or(0, |limit| limit.as_millis()).to_string();
-        WireConnection::connect(&self.options, &self.settings(purpose, &timeout)).await
+        let millis = |limit: Duration| limit.as_millis().to_string();
+        let timeout = self.statement_timeout.map_or("0".to_owned(), millis);
+        let lock_timeout = millis(self.lock_timeout);
+        let settings = self.settings(purpose, &timeout, &lock_timeout);
+        match purpose {
+            Purpose::Catalog => {
+                let options = self.options.clone().with_read_timeout(CATALOG_SILENCE);
+                WireConnection::connect(&options, &settings).await
+            }
+            Purpose::Reader => WireConnection::connect(&self.options, &settings).await,
+        }
     }
 
     /// Asks the server to stop what the session of `key` runs. It may have stopped by itself, and
@@ -60,13 +80,19 @@ impl Sessions {
         }
     }
 
-    fn settings<'a>(&'a self, purpose: Purpose, timeout: &'a str) -> [(&'a str, &'a str); 16] {
+    fn settings<'a>(
+        &'a self,
+        purpose: Purpose,
+        timeout: &'a str,
+        lock_timeout: &'a str,
+    ) -> [(&'a str, &'a str); 16] {
         [
             ("default_transaction_read_only", "on"),
             ("default_transaction_deferrable", "off"),
             ("row_security", "off"),
             ("statement_timeout", timeout),
-            ("lock_timeout", LOCK_TIMEOUT),
+            // A writer must never queue behind us for long.
+            ("lock_timeout", lock_timeout),
             // The coordinator idles in its transaction for as long as the workers read.
             ("idle_in_transaction_session_timeout", "0"),
             ("application_name", &self.label),

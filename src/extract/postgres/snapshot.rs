@@ -14,6 +14,7 @@ use crate::{
     extract::{
         BatchSink, Chunk, Snapshot, SourcePosition,
         room::{Room, batch_bytes},
+        throttle::Throttle,
     },
     types::{Budget, Stopwatch, Timings},
 };
@@ -30,16 +31,20 @@ pub(super) struct PostgresSnapshot {
     chunks: Vec<Vec<Chunk>>,
     pool: Arc<Pool>,
     budget: Budget,
+    throttle: Arc<Throttle>,
 }
 
 impl PostgresSnapshot {
     /// The view that `opened` holds.
     pub(super) fn new(opened: Opened, place: Place) -> Self {
         let view = View {
+            name: place.name.clone(),
             sessions: place.sessions,
             snapshot: opened.snapshot,
             server: opened.server,
             was_standby: matches!(opened.position, SourcePosition::Postgres { standby: true, .. }),
+            ceilings: place.ceilings,
+            notices: place.session.notices,
         };
         Self {
             name: place.name,
@@ -47,7 +52,8 @@ impl PostgresSnapshot {
             plans: opened.plans,
             chunks: opened.chunks,
             pool: Arc::new(Pool::new(view, opened.connection, place.connections)),
-            budget: place.budget,
+            budget: place.session.budget,
+            throttle: Arc::new(place.throttle),
         }
     }
 
@@ -95,6 +101,7 @@ impl Snapshot for PostgresSnapshot {
             decoder: Decoder::new(&columns, request.schema(), limits)?,
             sink,
             room,
+            throttle: self.throttle.clone(),
             spent,
         };
         let read = async { worker::run(self.pool.lease().await?, job).await };

@@ -4,6 +4,8 @@
 //! core's cache; the server goes on sending into the socket's buffer meanwhile. A connection is
 //! used again only after a chunk that came to its end.
 
+use std::sync::Arc;
+
 use tokio::{
     runtime::Handle,
     sync::{oneshot, oneshot::error::TryRecvError},
@@ -11,12 +13,13 @@ use tokio::{
 
 use super::{
     copy::Decoder,
-    pool::{Lease, Seat},
-    wire::{Block, CancelKey, WireConnection, WireError},
+    pool::{Lease, Reader, Seat},
+    watch::{self, Progress},
+    wire::{Block, CancelKey, CopyOut, WireConnection, WireError},
 };
 use crate::{
     error::{Error, ErrorKind, Result},
-    extract::{BatchSink, room::Room},
+    extract::{BatchSink, room::Room, throttle::Throttle},
     types::{Stopwatch, Timings},
 };
 
@@ -28,33 +31,34 @@ pub(super) struct Job {
     pub(super) sink: Box<dyn BatchSink>,
     /// What the buffers are paid with.
     pub(super) room: Room,
+    /// How fast it may read.
+    pub(super) throttle: Arc<Throttle>,
     /// What was spent on the chunk so far.
     pub(super) spent: Timings,
 }
 
-/// Runs `job` on a thread that may block. When this future is dropped, the job stops at its next
-/// block, cancels its statement and drops its sink.
+/// Runs `job` on a thread that may block. When this future is dropped, or the connection stalls, the
+/// job stops at its next block, cancels its statement and drops its sink.
 pub(super) async fn run(lease: Lease, job: Job) -> Result<()> {
     let (alive, given_up) = oneshot::channel();
-    let runtime = Handle::current();
-    let thread = tokio::task::spawn_blocking(move || work(&runtime, lease, job, given_up));
-    let joined = thread.await;
+    let progress = Arc::new(Progress::default());
+    let (pool, process) = (lease.seat.pool(), lease.reader.process);
+    let attention = Attention { runtime: Handle::current(), given_up, progress: progress.clone() };
+    let thread = tokio::task::spawn_blocking(move || work(lease, job, attention));
+    let joined = tokio::select! {
+        joined = thread => joined,
+        stalled = watch::stalled(&pool, process, &progress) => return Err(stalled),
+    };
     drop::<oneshot::Sender<()>>(alive);
     joined.unwrap_or_else(|error| Err(Error::internal(format!("a worker died: {error}"))))
 }
 
-fn work(
-    runtime: &Handle,
-    lease: Lease,
-    job: Job,
-    mut given_up: oneshot::Receiver<()>,
-) -> Result<()> {
-    let Lease { connection, seat } = lease;
-    let Job { sql, decoder, sink, mut room, spent } = job;
+fn work(lease: Lease, job: Job, attention: Attention) -> Result<()> {
+    let Lease { reader: Reader { connection, process }, seat } = lease;
     let key = connection.cancel_key();
-    match transfer(runtime, connection, &sql, decoder, (sink, spent), (&mut room, &mut given_up)) {
+    match transfer(connection, job, attention) {
         Ok(connection) => {
-            seat.give_back(connection);
+            seat.give_back(Reader { connection, process });
             Ok(())
         }
         Err(Stop { error, runs_on }) => {
@@ -94,36 +98,36 @@ impl From<Error> for Stop {
     }
 }
 
-/// Reads the whole copy into `sink`, and gives the connection back; every error closes it.
+/// Reads the whole copy into the job's sink, and gives the connection back; every error closes it.
 fn transfer(
-    runtime: &Handle,
     connection: WireConnection,
-    sql: &str,
-    mut decoder: Decoder,
-    (mut sink, mut spent): (Box<dyn BatchSink>, Timings),
-    (room, given_up): (&mut Room, &mut oneshot::Receiver<()>),
+    job: Job,
+    mut attention: Attention,
 ) -> Result<WireConnection, Stop> {
+    let Job { sql, mut decoder, mut sink, mut room, throttle, mut spent } = job;
     let mut watch = Stopwatch::start();
     // A server may work for long before it sends the first byte.
-    let mut copy = runtime.block_on(unless_given_up(given_up, connection.copy_out(sql)))?;
+    let mut copy = attention.wait(connection.copy_out(&sql))?;
+    copy.count_into(attention.progress.counter());
     let reads_here = copy.detach()?;
     let mut block = Block::default();
     loop {
         if let Some(bytes) = copy.announced() {
-            let room = room.make(bytes as u64, &mut *sink);
-            runtime.block_on(unless_given_up(given_up, room))?;
+            attention.unless_given_up(room.make(bytes as u64, &mut *sink))?;
             spent.memory += watch.lap();
         }
-        let next = if reads_here {
-            copy.next_block_here(block, &mut || is_given_up(given_up))?
-        } else {
-            runtime.block_on(unless_given_up(given_up, copy.next_block(block)))?
-        };
+        let next = attention.next_block(&mut copy, block, reads_here)?;
         spent.read += watch.lap();
         let Some(next) = next else { break };
+        let before = decoder.rows();
         decoder.feed(&next)?;
-        block = next.cleared();
         spent.decode += watch.lap();
+        if throttle.is_limited() {
+            let (rows, bytes) = (decoder.rows() - before, next.bytes().len());
+            throttle.pay(rows, bytes as u64, &mut || attention.is_given_up());
+            spent.read += watch.lap();
+        }
+        block = next.cleared();
         while let Some(batch) = decoder.take_batch() {
             sink.push(batch)?;
         }
@@ -136,7 +140,7 @@ fn transfer(
     if let Some(batch) = last {
         sink.push(batch)?;
     }
-    if is_given_up(given_up) {
+    if attention.is_given_up() {
         return Err(given_up_error().into());
     }
     let counted = copy.rows();
@@ -152,14 +156,55 @@ fn transfer(
     Ok(connection)
 }
 
-async fn unless_given_up<T, E: Into<Stop>>(
-    given_up: &mut oneshot::Receiver<()>,
-    work: impl Future<Output = Result<T, E>>,
-) -> Result<T, Stop> {
-    tokio::select! {
-        biased;
-        _ = given_up => Err(given_up_error().into()),
-        done = work => done.map_err(Into::into),
+/// What a thread that waits for a server heeds besides.
+struct Attention {
+    runtime: Handle,
+    given_up: oneshot::Receiver<()>,
+    progress: Arc<Progress>,
+}
+
+impl Attention {
+    /// Blocks until `work` is done or the job is given up.
+    fn unless_given_up<T, E: Into<Stop>>(
+        &mut self,
+        work: impl Future<Output = Result<T, E>>,
+    ) -> Result<T, Stop> {
+        let given_up = &mut self.given_up;
+        self.runtime.block_on(async {
+            tokio::select! {
+                biased;
+                _ = given_up => Err(given_up_error().into()),
+                done = work => done.map_err(Into::into),
+            }
+        })
+    }
+
+    /// The same, for work that the server does.
+    fn wait<T>(&mut self, work: impl Future<Output = Result<T, WireError>>) -> Result<T, Stop> {
+        self.progress.waiting();
+        let done = self.unless_given_up(work);
+        self.progress.working();
+        done
+    }
+
+    /// The next block of `copy`, on this very thread if it `reads_here`.
+    fn next_block(
+        &mut self,
+        copy: &mut CopyOut,
+        block: Block,
+        reads_here: bool,
+    ) -> Result<Option<Block>, Stop> {
+        if !reads_here {
+            return self.wait(copy.next_block(block));
+        }
+        self.progress.waiting();
+        let next = copy.next_block_here(block, &mut || is_given_up(&mut self.given_up));
+        self.progress.working();
+        Ok(next?)
+    }
+
+    fn is_given_up(&mut self) -> bool {
+        is_given_up(&mut self.given_up)
     }
 }
 

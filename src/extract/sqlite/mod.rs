@@ -34,6 +34,7 @@ use self::{
 };
 use super::{
     Preflight, Session, Snapshot, Source, SourceColumn, SourceTable, TableRequest, TableUse,
+    throttle::Throttle,
 };
 use crate::{
     config::{Connection, TablePattern},
@@ -75,7 +76,7 @@ impl SqliteSource {
         what: String,
         work: impl FnOnce(&Database) -> Result<T, Fault> + Send + 'static,
     ) -> Result<T> {
-        let (file, limit) = (self.file(), self.connection.statement_timeout);
+        let (file, limit) = (self.file(), self.connection.limits.statement_timeout);
         blocking(move || {
             let database = file.open()?;
             database.brake().release(limit);
@@ -126,8 +127,9 @@ impl Source for SqliteSource {
     async fn open(&self, tables: &[TableRequest], session: &Session) -> Result<Box<dyn Snapshot>> {
         let (file, tables) = (self.file(), tables.to_vec());
         let limits = snapshot::Limits {
-            readers: self.connection.connections,
-            statement_timeout: self.connection.statement_timeout,
+            readers: self.connection.limits.connections,
+            statement_timeout: self.connection.limits.statement_timeout,
+            throttle: Throttle::new(&self.connection.limits),
             budget: session.budget.clone(),
         };
         blocking(move || snapshot::open(&file, tables, limits)).await

@@ -31,6 +31,7 @@ use crate::{
     extract::{
         BatchSink, Chunk, ChunkPart, Snapshot, SourcePosition, SourceTable, TableRequest,
         room::{LARGE_ROW, Room, batch_bytes},
+        throttle::Throttle,
     },
     types::{Budget, Stopwatch, Timings},
 };
@@ -50,6 +51,8 @@ pub(super) struct Limits {
     pub(super) readers: usize,
     /// The longest that one chunk may take.
     pub(super) statement_timeout: Option<Duration>,
+    /// How fast it may be read.
+    pub(super) throttle: Throttle,
     /// Where batches under way are paid from.
     pub(super) budget: Budget,
 }
@@ -80,6 +83,7 @@ pub(super) fn open(
             free: Arc::new(Semaphore::new(databases.len())),
             idle: Mutex::new(databases),
             statement_timeout: limits.statement_timeout,
+            throttle: limits.throttle,
         }),
         budget: limits.budget,
     }))
@@ -232,6 +236,7 @@ struct Shared {
     free: Arc<Semaphore>,
     idle: Mutex<Vec<Database>>,
     statement_timeout: Option<Duration>,
+    throttle: Throttle,
 }
 
 #[async_trait]
@@ -337,7 +342,10 @@ impl Shared {
                 if database.brake().is_on() {
                     return Err(told(&Fault::interrupted()));
                 }
+                let (rows, bytes) = (batch.num_rows(), batch.get_array_memory_size());
                 sink.push(batch)?;
+                let mut is_given_up = || database.brake().is_on();
+                self.throttle.pay(rows as u64, bytes as u64, &mut is_given_up);
             }
             means.room.settle();
             pace.resume();

@@ -7,7 +7,7 @@ use sqlx::{ConnectOptions, Executor, SqliteConnection, sqlite::SqliteConnectOpti
 
 use super::*;
 use crate::{
-    config::{Origin, Secret, SourceKind},
+    config::{Limits, Origin, Secret, SourceKind},
     extract::{BatchSink, Chunk, ChunkPart, ColumnRequest, SourcePosition},
     types::{Budget, TableName},
 };
@@ -39,9 +39,7 @@ fn source(path: &Path, connections: usize) -> SqliteSource {
         name: "shop".into(),
         kind: SourceKind::Sqlite,
         url: Secret::new(format!("sqlite:{}", path.display())),
-        connections,
-        max_lag: None,
-        statement_timeout: None,
+        limits: Limits { connections, ..Limits::default() },
         allow_primary: false,
         origin: Origin::start("longshore.yml", ""),
     })
@@ -49,7 +47,7 @@ fn source(path: &Path, connections: usize) -> SqliteSource {
 }
 
 fn session() -> Session {
-    Session { label: "longshore/test".into(), budget: Budget::new(ByteSize::mib(64)) }
+    Session::new("longshore/test", Budget::new(ByteSize::mib(64)))
 }
 
 fn request(table: &SourceTable) -> TableRequest {

@@ -72,15 +72,13 @@ fn refuse_alike(login: &str, rows: &[Row], kind: ObjectKind) -> Refusal {
     let is_login = holder.trim_matches('"') == login || holder == quote(login);
     let through = if is_login { String::new() } else { format!(" through {holder}") };
     if owns {
-        return Refusal {
-            reason: format!("the login `{login}` owns {names}{through}"),
-            remedy: each_owner(rows, kind),
-        };
+        let reason = format!("the login `{login}` owns {names}{through}");
+        return Refusal::new(reason, each_owner(rows, kind));
     }
-    Refusal {
-        reason: format!("the login `{login}` has {privileges} on {names}{through}"),
-        remedy: format!("REVOKE {privileges} ON {} FROM {holder}", objects(rows, kind)),
-    }
+    Refusal::new(
+        format!("the login `{login}` has {privileges} on {names}{through}"),
+        format!("REVOKE {privileges} ON {} FROM {holder}", objects(rows, kind)),
+    )
 }
 
 /// `rows` as REVOKE names them: all of a schema, where that is all of `rows` and they are many.

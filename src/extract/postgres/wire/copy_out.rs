@@ -1,6 +1,12 @@
 //! A COPY under way: large reads of the socket, whose `CopyData` messages are found in place.
 
-use std::ops::Range;
+use std::{
+    ops::Range,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
 
 use tokio::io::AsyncReadExt;
 
@@ -99,6 +105,7 @@ pub struct CopyOut {
     rest: Vec<u8>,
     progress: Progress,
     rows: Option<u64>,
+    counter: Arc<AtomicU64>,
 }
 
 /// What the server said last.
@@ -119,7 +126,17 @@ enum Progress {
 impl CopyOut {
     pub(super) fn new(mut connection: WireConnection) -> Self {
         let rest = connection.frames.inbox.split().to_vec();
-        Self { connection, rest, progress: Progress::Rows, rows: None }
+        Self { connection, rest, progress: Progress::Rows, rows: None, counter: Arc::default() }
+    }
+
+    /// Counts the bytes that arrive, as they arrive, so that others see whether any do.
+    pub fn count_into(&mut self, counter: Arc<AtomicU64>) {
+        self.counter = counter;
+    }
+
+    fn received(&self, filling: &mut Filling, bytes: usize) {
+        filling.block.filled += bytes;
+        self.counter.fetch_add(bytes as u64, Ordering::Relaxed);
     }
 
     /// The length of the message that the next block begins with, where it is a large one: room can
@@ -144,7 +161,8 @@ impl CopyOut {
             let frames = &mut self.connection.frames;
             let limit = frames.read_timeout();
             let read = frames.socket()?.read(filling.block.room(wanted));
-            filling.block.filled += some(silence_bound(limit, read).await?)?;
+            let read = some(silence_bound(limit, read).await?)?;
+            self.received(&mut filling, read);
         }
         self.end(filling)
     }
@@ -164,7 +182,7 @@ impl CopyOut {
             let limit = frames.read_timeout();
             let socket = frames.detached().ok_or_else(WireError::closed)?;
             let read = socket.read(filling.block.room(wanted), limit, is_given_up)?;
-            filling.block.filled += some(read)?;
+            self.received(&mut filling, some(read)?);
         }
         self.end(filling)
     }
