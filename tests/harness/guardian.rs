@@ -16,11 +16,17 @@ use super::wait;
 
 /// `$1` is the signal for the child, `$2` the folder to remove (or empty), the rest its command.
 /// The copy of standard input on descriptor 3 is there because a shell gives its background jobs
-/// an empty one. A child that ends by itself leaves its folder, for whoever asks why.
+/// an empty one. A child that ends by itself leaves its folder, for whoever asks why. The log of
+/// one that is removed is kept where `LONGSHORE_SERVER_LOGS` says.
 const SCRIPT: &str = r#"
 signal=$1 folder=$2 asked=
 shift 2
 exec 3<&0 </dev/null
+kept=
+if [ -n "$LONGSHORE_SERVER_LOGS" ] && [ -n "$folder" ]; then
+  kept=$LONGSHORE_SERVER_LOGS/$(basename -- "$folder")
+  : > "$kept.running"
+fi
 trap 'asked=yes; kill -s "$signal" "$child"' TERM
 "$@" 3<&- &
 child=$!
@@ -31,7 +37,11 @@ wait "$child"
 status=$?
 if [ -n "$asked" ]; then
   wait "$child"
-  [ -z "$folder" ] || rm -rf -- "$folder"
+  if [ -n "$folder" ]; then
+    [ -z "$kept" ] || cp -- "$folder/log" "$kept.log"
+    rm -rf -- "$folder"
+    [ -z "$kept" ] || rm -f -- "$kept.running"
+  fi
 else
   kill "$watcher"
 fi

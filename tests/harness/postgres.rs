@@ -10,7 +10,7 @@ use std::{
     os::unix::fs::{MetadataExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
     process::{Command, Stdio},
-    sync::OnceLock,
+    sync::{Mutex, OnceLock},
     time::Duration,
 };
 
@@ -141,6 +141,21 @@ impl Cluster {
         Database { cluster: self, name: name.to_owned() }
     }
 
+    /// Stops every process of the standby where it is, without a word to anyone.
+    pub(crate) fn freeze_standby(&self) {
+        self.standby.signal_all("STOP");
+    }
+
+    /// Lets a frozen standby go on.
+    pub(crate) fn thaw_standby(&self) {
+        self.standby.signal_all("CONT");
+    }
+
+    /// Ends every session of the standby, shuts it down, and starts it again on the same port.
+    pub(crate) fn restart_standby(&self) {
+        self.standby.restart();
+    }
+
     /// What the primary has logged: every connection and every statement.
     pub(crate) fn primary_log(&self) -> String {
         self.primary.log()
@@ -251,27 +266,47 @@ impl Home {
 
 struct Server {
     port: u16,
+    settings: Vec<String>,
+    postmaster: Mutex<Guarded>,
+    // Last, because the postmaster has to be gone before.
     home: Home,
-    _postmaster: Guarded,
 }
 
 impl Server {
     /// Starts the server, again where another process took the free port in between.
     fn start(home: Home, settings: &[&str]) -> Self {
+        let settings: Vec<String> = settings.iter().map(ToString::to_string).collect();
         for _ in 0..5 {
             let port = free_port();
-            let mut postmaster = launch(&home, port, settings);
-            let is_up = wait::until("PostgreSQL to start", START_LIMIT, || {
-                if postmaster.ended().is_some() {
-                    return Some(false);
-                }
-                is_ready(port).then_some(true)
-            });
-            if is_up {
-                return Self { port, home, _postmaster: postmaster };
+            if let Some(postmaster) = launched(&home, port, &settings) {
+                return Self { port, settings, postmaster: Mutex::new(postmaster), home };
             }
         }
         panic!("PostgreSQL does not start: {}", fs::read_to_string(home.log()).unwrap());
+    }
+
+    fn restart(&self) {
+        let mut postmaster = self.postmaster.lock().unwrap();
+        signal("INT", &[self.postmaster_pid()]);
+        wait::until("PostgreSQL to stop", START_LIMIT, || postmaster.ended());
+        *postmaster = launched(&self.home, self.port, &self.settings)
+            .unwrap_or_else(|| panic!("PostgreSQL does not start again: {}", self.log()));
+    }
+
+    /// Sends a signal to every process of the server.
+    fn signal_all(&self, name: &str) {
+        let postmaster = self.postmaster_pid();
+        let mut children = Command::new("ps");
+        children.args(["-o", "pid=", "--ppid", &postmaster]);
+        let children = String::from_utf8(children.output().unwrap().stdout).unwrap();
+        let mut all: Vec<String> = children.split_whitespace().map(str::to_owned).collect();
+        all.push(postmaster);
+        signal(name, &all);
+    }
+
+    fn postmaster_pid(&self) -> String {
+        let file = fs::read_to_string(self.home.data().join("postmaster.pid")).unwrap();
+        file.lines().next().unwrap().trim().to_owned()
     }
 
     fn url(&self, database: &str, user: &str) -> String {
@@ -283,16 +318,35 @@ impl Server {
     }
 }
 
-fn launch(home: &Home, port: u16, settings: &[&str]) -> Guarded {
+/// The running server; nothing where it ended by itself.
+fn launched(home: &Home, port: u16, settings: &[String]) -> Option<Guarded> {
+    let mut postmaster = launch(home, port, settings);
+    let is_up = wait::until("PostgreSQL to start", START_LIMIT, || {
+        if postmaster.ended().is_some() {
+            return Some(false);
+        }
+        is_ready(port).then_some(true)
+    });
+    is_up.then_some(postmaster)
+}
+
+fn launch(home: &Home, port: u16, settings: &[String]) -> Guarded {
     let mut command = as_server("postgres");
     command.arg("-D").arg(home.data()).arg("-p").arg(port.to_string());
-    for setting in SETTINGS.iter().chain(settings) {
+    let settings = settings.iter().map(String::as_str);
+    for setting in SETTINGS.iter().copied().chain(settings) {
         command.args(["-c", setting]);
     }
     // What is kept is shut down properly; what is thrown away may end at once.
     let (signal, remove) =
         if home.is_kept { ("INT", None) } else { ("QUIT", Some(home.folder.clone())) };
     Guarded::spawn(&command, &Upkeep { signal, log: home.log(), remove })
+}
+
+fn signal(name: &str, processes: &[String]) {
+    let mut command = Command::new("kill");
+    command.args(["-s", name]).args(processes);
+    finish(command);
 }
 
 fn initdb(data: &Path) {

@@ -1,6 +1,7 @@
 //! PostgreSQL for real: a primary, its hot standby, and what arrives in the warehouse.
 
 mod crash;
+mod faults;
 mod guest;
 mod limits;
 mod losses;

@@ -22,7 +22,7 @@ use super::{
     pressure::Ceilings,
     probe::{self, Candidate},
     rows::{query, query_one},
-    session::{Purpose, Sessions},
+    session::Sessions,
     snapshot::PostgresSnapshot,
     sql,
     types::TypeCatalog,
@@ -78,7 +78,7 @@ pub(super) struct Opened {
 /// Opens one consistent view of `tables`.
 pub(super) async fn open(place: Place, tables: &[TableRequest]) -> Result<Box<dyn Snapshot>> {
     for _ in 0..ATTEMPTS {
-        let connection = place.sessions.connect(Purpose::Reader).await.map_err(|error| {
+        let connection = place.sessions.connect_coordinator().await.map_err(|error| {
             let what = format!("`{}` can't be connected to; nothing was extracted", place.name);
             Error::from(error).context(what)
         })?;
@@ -145,6 +145,7 @@ async fn begin(
         .zip(&extents)
         .map(|(plan, extent)| Candidate { plan, bytes: extent.leaf_bytes() })
         .collect();
+    place.sessions.set_up(&mut connection);
     let unfit = probe::unfit(&mut connection, &candidates).await.map_err(told)?;
     if let Some(unfit) = unfit {
         return Err(unfit);

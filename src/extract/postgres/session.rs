@@ -20,7 +20,7 @@ pub(super) enum Purpose {
 
 /// How long our own statements over the catalog may be without an answer before their connection
 /// counts as lost.
-const CATALOG_SILENCE: Duration = Duration::from_mins(1);
+const CATALOG_SILENCE: Duration = Duration::from_secs(30);
 
 /// The longest `application_name`; the server cuts off the rest.
 const LABEL_BYTES: usize = 63;
@@ -38,12 +38,7 @@ impl Sessions {
     /// Connections that show up as `label` and bear no statement or lock for longer than `limits`
     /// say.
     pub(super) fn new(options: WireOptions, label: &str, limits: &Limits) -> Self {
-        // The server keeps its own time; ours only notices a server that went silent.
         let statement_timeout = limits.statement_timeout;
-        let options = match statement_timeout {
-            Some(limit) => options.with_read_timeout(limit.saturating_add(Duration::from_secs(30))),
-            None => options,
-        };
         Self {
             options,
             label: short_label(label).to_owned(),
@@ -57,19 +52,36 @@ impl Sessions {
         &self.label
     }
 
+    /// A connection that will hold a view: for as long as it is being set up, a silent server counts
+    /// as lost. [`Sessions::set_up`] ends that.
+    pub(super) async fn connect_coordinator(&self) -> Result<WireConnection, WireError> {
+        let mut connection = self.connect(Purpose::Reader).await?;
+        connection.bear_silence(Some(CATALOG_SILENCE));
+        Ok(connection)
+    }
+
+    /// From now on `connection` may work for as long as any that reads.
+    pub(super) fn set_up(&self, connection: &mut WireConnection) {
+        connection.bear_silence(self.read_timeout());
+    }
+
+    /// The server keeps its own time; ours only notices a server that went silent.
+    fn read_timeout(&self) -> Option<Duration> {
+        self.statement_timeout.map(|limit| limit.saturating_add(Duration::from_secs(30)))
+    }
+
     /// A new connection.
     pub(super) async fn connect(&self, purpose: Purpose) -> Result<WireConnection, WireError> {
         let millis = |limit: Duration| limit.as_millis().to_string();
         let timeout = self.statement_timeout.map_or("0".to_owned(), millis);
         let lock_timeout = millis(self.lock_timeout);
         let settings = self.settings(purpose, &timeout, &lock_timeout);
-        match purpose {
-            Purpose::Catalog => {
-                let options = self.options.clone().with_read_timeout(CATALOG_SILENCE);
-                WireConnection::connect(&options, &settings).await
-            }
-            Purpose::Reader => WireConnection::connect(&self.options, &settings).await,
-        }
+        let mut connection = WireConnection::connect(&self.options, &settings).await?;
+        connection.bear_silence(match purpose {
+            Purpose::Catalog => Some(CATALOG_SILENCE),
+            Purpose::Reader => self.read_timeout(),
+        });
+        Ok(connection)
     }
 
     /// Asks the server to stop what the session of `key` runs. It may have stopped by itself, and

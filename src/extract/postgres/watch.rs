@@ -49,8 +49,9 @@ impl Progress {
 }
 
 /// Ends once the connection to the server's `process`, whose reader is at `progress`, is known to
-/// stall: the server has something to send, or nothing to do, and nothing comes. Never ends where
-/// nobody can be asked.
+/// stall: the server has something to send, or nothing to do, and nothing comes; or once the server
+/// does not answer at all. Never ends where a single connection does everything, and nobody is left
+/// to be asked.
 pub(super) async fn stalled(pool: &Pool, process: u32, progress: &Progress) -> Error {
     let mut before = progress.seen();
     let mut is_suspect = false;
@@ -59,8 +60,15 @@ pub(super) async fn stalled(pool: &Pool, process: u32, progress: &Progress) -> E
         let now = progress.seen();
         let is_silent = now.0 && now == before;
         before = now;
-        // What is on its way while we ask arrives until the next look.
-        let sends = is_silent && !pool.works(process).await.unwrap_or(true);
+        let mut sends = false;
+        if is_silent {
+            match pool.works(process).await {
+                Ok(works) => sends = !works,
+                // Whoever could be asked is gone, and the view with it.
+                Err(lost) => return lost,
+            }
+        }
+        // What was on its way while we asked has arrived until the next look.
         if sends && is_suspect {
             return Error::new(ErrorKind::Unreachable, "the connection stalled").because(format!(
                 "the server has nothing left to do for it, and nothing came for {} seconds",

@@ -1,6 +1,6 @@
 //! A session with a server, between COPYs.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, time::Duration};
 
 use bytes::BytesMut;
 use postgres_protocol::message::frontend;
@@ -61,6 +61,12 @@ impl WireConnection {
     #[cfg(test)]
     pub(super) fn of(frames: Frames) -> Self {
         Self { frames, cancel_key: CancelKey::NONE, parameters: HashMap::new(), busy: true }
+    }
+
+    /// From now on the connection counts as lost when the server stays silent for `longest` while we
+    /// wait for it. No limit otherwise: a query may take long before its first row.
+    pub fn bear_silence(&mut self, longest: Option<Duration>) {
+        self.frames.set_read_timeout(longest);
     }
 
     /// What stops this session's statement from outside of it.

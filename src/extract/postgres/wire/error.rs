@@ -150,7 +150,11 @@ impl ServerError {
         Some(match self.sqlstate.as_str() {
             "28P01" | "28000" => "check the login and its password in the connection's url",
             "42501" => "grant the login SELECT on the table, and USAGE on its schema",
-            "40001" => "raise `max_standby_streaming_delay` on the standby, or run again",
+            "40001" => {
+                "on the standby, raise `max_standby_streaming_delay` (replay may then fall behind by \
+                 as much), or set `hot_standby_feedback = on` (the primary then keeps dead rows for \
+                 as long as we read); or read when the primary is not maintained"
+            }
             "53300" => "lower `connections`, or raise the server's `max_connections`",
             "55P03" => "run again when nobody changes the table's definition",
             "57014" if self.is_by_hand() => "ask the server's administrator why, then run again",

@@ -134,6 +134,11 @@ impl Frames {
         Ok(())
     }
 
+    /// From now on bears silences of `longest`.
+    pub(super) fn set_read_timeout(&mut self, longest: Option<Duration>) {
+        self.read_timeout = longest;
+    }
+
     /// How long a silence is borne.
     pub(super) fn read_timeout(&self) -> Option<Duration> {
         self.read_timeout
