@@ -18,7 +18,7 @@ use arrow::{datatypes::DataType, record_batch::RecordBatch};
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
-pub use request::{ColumnRequest, RuledRequest, TableRequest, build_requests};
+pub use request::{ColumnRequest, RuledRequest, TableRequest, build_requests, selecting_rule};
 pub use sink::MaskingSink;
 
 use crate::{

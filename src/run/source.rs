@@ -2,7 +2,10 @@
 
 use futures::future::try_join_all;
 
-use super::plan::{PlannedExtract, PlannedSource};
+use super::{
+    contract::Joins,
+    plan::{PlannedExtract, PlannedSource},
+};
 use crate::{
     config::{Connection, ExtractGroup, Pipeline, Project, Selection},
     error::{Error, ErrorKind, Result},
@@ -30,12 +33,17 @@ async fn plan_source(connection: &Connection, groups: &[&ExtractGroup]) -> Resul
     let preflight = source.preflight().await?;
     refuse(connection, &preflight)?;
     let mut extracts = Vec::new();
-    for group in groups {
+    for (number, group) in groups.iter().enumerate() {
         let tables = find(source.as_ref(), group).await?;
         let requests = build_requests(source.as_ref(), group, &tables, source.default_schema())?;
         extracts.extend(requests.into_iter().map(|(request, rule)| PlannedExtract {
+            schema: request.schema(),
             request,
             mode: rule.mode,
+            joins: Joins::Nothing,
+            group: number,
+            is_found: rule.selection.is_pattern(),
+            rules: rule.on_schema_change,
             audits: rule.audits,
             parquet: rule.parquet,
         }));
