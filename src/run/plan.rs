@@ -157,7 +157,8 @@ impl Plan {
         let (mut changes, model_joins) = contract.into_found();
         refuse_unmatched("accept-schema", &options.accept_schema, &sources, &models, &changes)?;
         if !options.select.is_empty() {
-            refuse_unmatched("select", &options.select, &sources, &models, &changes)?;
+            // What is left out or gone can be accepted, and not be selected.
+            refuse_unmatched("select", &options.select, &sources, &models, &[])?;
             select(&options.select, &mut sources, &mut models);
             changes.retain(|change| matched(&options.select, &change.table));
         }

@@ -19,7 +19,7 @@ use crate::{
     types::TableFiles,
 };
 
-/// Stages the published rows of `target` with its types. Dropping the future stops the work.
+/// Stages the published rows of `target` with its types.
 pub(super) async fn published(plan: &Plan, target: &Target, stage: &Stage) -> Result<TableFiles> {
     let files = plan.published.get(&target.table).cloned();
     let files = files.ok_or_else(|| Error::internal("rows that are not published can't change"))?;

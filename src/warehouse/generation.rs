@@ -243,6 +243,14 @@ mod tests {
     use super::*;
 
     #[test]
+    fn records_that_name_no_pipeline_of_a_table_are_read() {
+        let pinned = r#"{"format": "delta", "version": 3, "rows": 1, "files": 1, "bytes": 9,
+            "columns": 2, "changed": false}"#;
+        let pinned: PinnedTable = serde_json::from_str(pinned).unwrap();
+        assert_eq!((pinned.pipeline, pinned.source), (None, None));
+    }
+
+    #[test]
     fn a_run_id_tells_when_it_started() {
         let start: jiff::Timestamp = "2026-11-22T14:11:53Z".parse().unwrap();
         assert_eq!(started_at(&RunId::new(start)), Some(start));

@@ -1,4 +1,6 @@
-//! What becomes of a published schema when a model changes. No source is needed for that.
+//! What becomes of a published schema when a model changes, which needs no source, or a file does.
+
+use sqlx::{Connection as _, SqliteConnection};
 
 use crate::harness::workspace::Workspace;
 
@@ -64,4 +66,53 @@ fn rows_that_a_model_adds_are_cast_to_the_wider_type_on_either_side() {
     let refused = workspace.run(&["run", "made"]).failed_with(1).stderr;
     assert!(refused.contains("`shop.made.id` changed from `bigint` to `text`"), "{refused}");
     assert!(refused.contains("publish it once with `mode: replace`"), "{refused}");
+}
+
+/// Runs statements on the workspace's SQLite file.
+async fn change(workspace: &Workspace, sql: &'static str) {
+    let url = format!("sqlite:{}?mode=rwc", workspace.path("shop.db").display());
+    let mut shop = SqliteConnection::connect(&url).await.unwrap();
+    sqlx::raw_sql(sql).execute(&mut shop).await.unwrap();
+    shop.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_file_is_read_as_the_published_types_where_it_is_narrower() {
+    let workspace = Workspace::new();
+    workspace.write(
+        "longshore.yml",
+        "warehouse: {url: ./warehouse}\nconnections: {shop: {url: \"sqlite:shop.db\"}}\n",
+    );
+    workspace.write("pipelines/load.yml", "extract: [{from: shop, tables: [\"*\"]}]\n");
+    change(
+        &workspace,
+        "create table t (id integer, price decimal(8,2)); insert into t values (1, 2.5);",
+    )
+    .await;
+    workspace.run(&["run", "load"]).succeeded();
+    let types = "select price, arrow_typeof(price) from shop.t";
+    change(
+        &workspace,
+        "drop table t; create table t (id integer, price decimal(12,4));
+        insert into t values (1, 2.0625);",
+    )
+    .await;
+    workspace.run(&["run", "load"]).succeeded();
+    let wide = sql(&workspace, types);
+    assert!(wide.contains("2.0625,\"Decimal128(12, 4)\""), "{wide}");
+    change(
+        &workspace,
+        "drop table t; create table t (id integer, price decimal(6,1));
+        insert into t values (1, 7.5);",
+    )
+    .await;
+    let plan = workspace.run(&["plan", "load"]).succeeded().stdout;
+    assert!(plan.contains("read as decimal(12,4)"), "{plan}");
+    workspace.run(&["run", "load"]).succeeded();
+    let kept = sql(&workspace, types);
+    assert!(kept.contains("7.5000,\"Decimal128(12, 4)\""), "{kept}");
+    change(&workspace, "drop table t; create table t (id integer, price text);").await;
+    let refused = workspace.run(&["run", "load"]).failed_with(1).stderr;
+    assert!(refused.contains("`shop.t.price` changed from `decimal(12,4)` to `text`"), "{refused}");
+    assert!(refused.contains("columns: {cast: {price: \"decimal(12,4)\"}}"), "{refused}");
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::project;
+use super::{project, types::LOSSLESS};
 use crate::harness::{
     postgres::cluster,
     readers::{self, Fingerprint, Reader},
@@ -240,6 +240,8 @@ async fn tables_that_come_and_go_follow_their_rule() {
     assert!(discard.contains("+  shop.c           ") && discard.contains("left out"), "{discard}");
     workspace.run(&["run", "load"]).succeeded();
     assert!(!workspace.path("warehouse/shop/c").exists());
+    let left_out = workspace.run(&["run", "load", "--select", "shop.c"]).failed_with(2);
+    assert!(left_out.stderr.contains("matches no table of the pipeline"), "{left_out}");
 
     workspace.write("pipelines/load.yml", &pipeline);
     let selected = workspace.run(&["run", "load", "--select", "shop.a"]).succeeded();
@@ -308,4 +310,30 @@ async fn an_emptied_table_is_published_unless_an_audit_guards_it() {
         .write("pipelines/load.yml", "extract: [{from: source, into: shop, tables: [public.a]}]\n");
     workspace.run(&["run", "load"]).succeeded();
     assert_eq!(rows(&workspace), "0");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_did_not_change_is_no_difference_whatever_its_type() {
+    let database = cluster().database("unchanged").await;
+    database.load(LOSSLESS).await;
+    database
+        .load(
+            "alter table kinds add homes address[], add gaps int4multirange, add spans interval[];",
+        )
+        .await;
+    for format in ["delta", "parquet"] {
+        let workspace = project(&database, "      - {table: public.kinds, mode: append}\n");
+        let settings = workspace.read("longshore.yml");
+        workspace.write(
+            "longshore.yml",
+            settings.replace("format: delta", &format!("format: {format}")),
+        );
+        for rows in [3, 6] {
+            let plan = workspace.run(&["plan", "load"]).succeeded().stdout;
+            assert!(!plan.contains("different from what is published"), "{plan}");
+            workspace.run(&["run", "load"]).succeeded();
+            let counted = sql(&workspace, "select count(*) from shop.kinds");
+            assert_eq!(counted, rows.to_string());
+        }
+    }
 }
