@@ -292,7 +292,7 @@ mod tests {
         ");
         let warnings: Vec<_> = changes.iter().filter_map(SchemaChange::warning).collect();
         insta::assert_snapshot!(warnings.join("\n"), @r"
-        `shop.notes` no longer comes: `public.notes` of connection `shop` is gone; it stays published as it was
+        `shop.notes` no longer comes: `public.notes` of connection `shop` is gone or hidden from the login; it stays published as it was
         `shop.events.old` is published and no longer comes; it is NULL in the new rows
         `shop.items.old` is published and no longer comes; it leaves the table
         `shop.orders.total` changed from `integer` to `bigint`; the published schema follows

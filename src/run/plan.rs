@@ -112,6 +112,8 @@ pub struct Target {
     pub key: Vec<String>,
     /// What must hold before publishing.
     pub audits: Vec<Audit>,
+    /// How its files are written.
+    pub parquet: ParquetConfig,
 }
 
 impl Plan {
@@ -190,6 +192,7 @@ impl Plan {
                 source: Some(extract.source(&source.connection)),
                 key: extract.key(),
                 audits: extract.audits.clone(),
+                parquet: extract.parquet,
             })
         });
         let models = self.models.iter().map(|planned| Target {
@@ -200,6 +203,7 @@ impl Plan {
             source: None,
             key: planned.model.key.clone(),
             audits: planned.model.audits.clone(),
+            parquet: self.parquet,
         });
         extracts.chain(models).collect()
     }

@@ -30,7 +30,7 @@ pub(super) async fn published(plan: &Plan, target: &Target, stage: &Stage) -> Re
     });
     let schema = std::sync::Arc::new(Schema::new(fields.collect::<Result<Vec<_>>>()?));
     let streams = plan.engine.recast(&target.table, files, &schema).await?;
-    let options = encode_options(&plan.parquet, plan.memory(), plan.engine.threads());
+    let options = encode_options(&target.parquet, plan.memory(), plan.engine.threads());
     let table = stage.table(target.table.clone(), schema, options)?;
     let mut writers = JoinSet::new();
     for stream in streams {

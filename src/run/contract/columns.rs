@@ -149,7 +149,8 @@ impl Terms<'_> {
         let mut change =
             self.change(change, verdict, told("columns", &self.rules.columns, self.unsaid));
         if verdict == Verdict::Refused {
-            change.hints.push(format!("or leave it out: `columns: {{drop: [{}]}}`", column.source));
+            let (subject, source) = (change.subject(), column.source);
+            change.hints.push(format!("or leave `{subject}` out: `columns: {{drop: [{source}]}}`"));
         }
         changes.push(change);
         match verdict {
@@ -185,7 +186,8 @@ impl Terms<'_> {
             let mut change =
                 self.change(change, verdict, told("columns", &self.rules.columns, self.unsaid));
             if verdict == Verdict::Refused {
-                change.hints.extend(rename_hint(field, &gone, published, incoming));
+                let subject = change.subject();
+                change.hints.extend(rename_hint(&subject, field, &gone, published, incoming));
             }
             changes.push(change);
         }
@@ -198,7 +200,9 @@ impl Terms<'_> {
     }
 }
 
+/// `subject` is the column as messages call it.
 fn rename_hint(
+    subject: &str,
     field: &Field,
     gone: &[&FieldRef],
     published: &Schema,
@@ -219,7 +223,7 @@ fn rename_hint(
     let this = all_gone.iter().find(|one| one.name == field.name())?;
     let now = renamed(this, &all_gone, &new)?;
     Some(format!(
-        "or, if `{now}` is its new name, keep the published one: \
+        "or, if `{now}` is the new name of `{subject}`, keep the published one: \
          `columns: {{rename: {{{now}: {}}}}}`",
         field.name()
     ))
@@ -396,7 +400,7 @@ mod tests {
             Terms { table: &table, mode: Mode::Replace, rules: &rules, unsaid: "the default" };
         let held = hold(&terms, Some(&schema("id integer, note text")), &incoming);
         let hints: Vec<_> = held.changes.iter().flat_map(|change| &change.hints).collect();
-        insta::assert_snapshot!(hints[0], @"or, if `remark` is its new name, keep the published one: `columns: {rename: {remark: note}}`");
+        insta::assert_snapshot!(hints[0], @"or, if `remark` is the new name of `shop.t.note`, keep the published one: `columns: {rename: {remark: note}}`");
         assert_eq!(hints.len(), 1);
     }
 }

@@ -136,7 +136,9 @@ impl fmt::Display for SchemaChange {
         write!(f, "`{}` ", self.subject())?;
         match &self.change {
             Change::TableNew => f.write_str("is a new table"),
-            Change::TableGone { source } => write!(f, "no longer comes: {source} is gone"),
+            Change::TableGone { source } => {
+                write!(f, "no longer comes: {source} is gone or hidden from the login")
+            }
             Change::ColumnNew { data_type, .. } => {
                 write!(f, "is a new column of type `{data_type}`")
             }

@@ -98,7 +98,7 @@ mod tests {
         insta::assert_snapshot!(told(&all), @r"
         5 changes break the published schema; `nightly` was refused before anything was staged, and the warehouse is unchanged at generation 41
         because: `shop.tags` is a new table, by `on_schema_change: freeze` (pipelines/nightly.yml:14)
-        because: `shop.notes` no longer comes: `public.notes` of connection `shop` is gone, by `on_schema_change: freeze` (pipelines/nightly.yml:14)
+        because: `shop.notes` no longer comes: `public.notes` of connection `shop` is gone or hidden from the login, by `on_schema_change: freeze` (pipelines/nightly.yml:14)
         because: `shop.events.note` changed from `integer` to `text`, by `on_schema_change: freeze` (pipelines/nightly.yml:14)
         because: `shop.orders.total` is published and no longer comes, by `on_schema_change: freeze` (pipelines/nightly.yml:14)
         because: `shop.orders.total` is a new column of type `bigint`, by `on_schema_change: freeze` (pipelines/nightly.yml:14)

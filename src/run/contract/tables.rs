@@ -69,7 +69,7 @@ impl<'a> Contract<'a> {
             let mut hints = Vec::new();
             if verdict == Verdict::Refused {
                 let name = extract.request.from.display_name();
-                hints.push(format!("or leave it out: `{{table: {name}, skip: true}}`"));
+                hints.push(format!("or leave `{table}` out: `{{table: {name}, skip: true}}`"));
             }
             self.changes.push(SchemaChange {
                 table: table.clone(),
@@ -232,9 +232,12 @@ fn cast_hint(
     let to: ColumnType = from.parse().ok()?;
     let is_free = change.verdict == Verdict::Refused && request.mask.is_none();
     (is_free && request.cast.is_none() && source.cast(&request.source, to).is_ok()).then(|| {
+        // A comma would end the entry of a YAML map.
+        let to = if from.contains(',') { format!("\"{to}\"") } else { to.to_string() };
         format!(
-            "or keep the published type while all values fit: \
-             `columns: {{cast: {{{}: \"{to}\"}}}}`",
+            "or keep the published type of `{}` while all values fit: \
+             `columns: {{cast: {{{}: {to}}}}}`",
+            change.subject(),
             request.source.name
         )
     })
