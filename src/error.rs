@@ -30,6 +30,8 @@ pub enum ErrorKind {
     Refused,
     /// A value or column does not fit its published type.
     Data,
+    /// What would be published breaks the published schema.
+    Schema,
     /// A check that must hold before publishing does not.
     Audit,
     /// Reading or writing files or objects failed.
@@ -73,6 +75,7 @@ impl ErrorKind {
             Self::SnapshotLost => (1, true, Some("run again when the source is calm")),
             Self::Refused => (1, false, Some("see `longshore check` for what is missing")),
             Self::Data => (1, false, Some("see `longshore plan` for each column's mapping")),
+            Self::Schema => (1, false, Some("see `longshore plan` for what changed")),
             Self::Audit => (1, false, Some("see `longshore runs` for the audits of the run")),
             Self::Storage => (1, true, Some("mend the storage, then run again")),
             Self::Conflict => (1, true, Some("run again once the other run has ended")),

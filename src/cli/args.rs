@@ -159,6 +159,8 @@ pub(crate) struct Plan {
     pub(crate) pipeline: String,
     #[command(flatten)]
     pub(crate) select: Select,
+    #[command(flatten)]
+    pub(crate) accept: Accept,
     /// Print JSON instead of text
     #[arg(long)]
     pub(crate) json: bool,
@@ -178,6 +180,8 @@ pub(crate) struct Run {
     pub(crate) pipeline: String,
     #[command(flatten)]
     pub(crate) select: Select,
+    #[command(flatten)]
+    pub(crate) accept: Accept,
     /// Stop after the audits: keep the tables in the stage, leave the warehouse as it is
     #[arg(long)]
     pub(crate) no_publish: bool,
@@ -192,6 +196,14 @@ pub(crate) struct Select {
     /// Only these tables; `*` stands for any text. Models read the others as they are published
     #[arg(long = "select", value_name = "TABLE,…", value_delimiter = ',')]
     pub(crate) tables: Vec<String>,
+}
+
+/// Which changes of published schemas are taken as they are.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Accept {
+    /// Publish the new schemas of these tables this once, whatever `on_schema_change` says
+    #[arg(long, value_name = "TABLE,…", value_delimiter = ',')]
+    pub(crate) accept_schema: Vec<String>,
 }
 
 /// `longshore sql`

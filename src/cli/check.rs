@@ -11,7 +11,7 @@ use super::{
 use crate::{
     config::{Pipeline, Project},
     error::Error,
-    run::{self, CheckDepth, CheckReport, ConnectionCheck, Grants, PipelineCheck},
+    run::{self, CheckDepth, CheckReport, ConnectionCheck, Grants, PipelineCheck, SchemaChange},
 };
 
 /// Checks one pipeline or all, and fails when one could not run now.
@@ -111,18 +111,22 @@ fn connection(check: &ConnectionCheck, paint: Paint) -> String {
 
 fn pipeline(check: &PipelineCheck, paint: Paint) -> String {
     let name = paint.strong(&check.name);
-    let Some(plan) = &check.plan else {
+    let Some(plan) = check.plan.as_ref().filter(|_| check.error.is_none()) else {
         return failed("pipeline", &check.name, check.error.as_ref(), paint);
     };
     let audits = plan.extracts.iter().map(|extract| extract.audits).sum::<usize>()
         + plan.models.iter().map(|model| model.audits).sum::<usize>();
-    format!(
+    let mut text = format!(
         "pipeline {name}: {}, {} to extract, {} to compute, {}\n",
         paint.good("ok"),
         plural(plan.extracts.len() as u64, "table"),
         plural(plan.models.len() as u64, "model"),
         plural(audits as u64, "audit")
-    )
+    );
+    for warning in plan.changes.iter().filter_map(SchemaChange::warning) {
+        let _ = writeln!(text, "  {}: {warning}", paint.warn("warning"));
+    }
+    text
 }
 
 #[cfg(test)]

@@ -11,21 +11,26 @@ use super::{
 };
 use crate::{
     extract::TableKind,
-    run::{ExtractSummary, ModelSummary, Plan, PlanSummary, Risk},
+    run::{Change, ExtractSummary, ModelSummary, Plan, PlanSummary, Risk, SchemaChange, Verdict},
 };
 
 /// Plans a pipeline and shows the plan.
 pub(crate) async fn plan(args: &args::Plan, cli: &mut Invocation) -> Outcome {
     let project = Arc::new(cli.project()?);
     let pipeline = project.pipeline(&args.pipeline)?;
-    let options = run::options(&args.select);
+    let options = run::options(&args.select, &args.accept);
     let planning = Box::pin(Plan::make(project, &pipeline, &options));
-    let plan = cli.interrupts.or_stop(planning).await?.summary();
+    let plan = cli.interrupts.or_stop(planning).await?;
+    let summary = plan.summary();
     if args.json {
-        return cli.output.json(&plan);
+        cli.output.json(&summary)?;
+    } else {
+        let detail = cli.talk.detail();
+        cli.output.print(&shown(&summary, detail, cli.output.paint()))?;
     }
-    let detail = cli.talk.detail();
-    cli.output.print(&shown(&plan, detail, cli.output.paint()))
+    // What a run would refuse belongs to the plan, which is whole before the error.
+    cli.output.flush()?;
+    plan.refusal().map_or(Ok(()), |refusal| Err(refusal.into()))
 }
 
 fn shown(plan: &PlanSummary, detail: Detail, paint: Paint) -> String {
@@ -46,7 +51,52 @@ fn shown(plan: &PlanSummary, detail: Detail, paint: Paint) -> String {
         text += "\ncompute\n";
         text += &models(&plan.models).render(paint);
     }
+    if !plan.changes.is_empty() {
+        text += "\ndifferent from what is published\n";
+        text += &changes(&plan.changes).render(paint);
+    }
     text
+}
+
+fn changes(changes: &[SchemaChange]) -> Table {
+    let mut table = Table::new([
+        ("", Shape::Word),
+        ("table or column", Shape::Text),
+        ("published", Shape::Word),
+        ("now", Shape::Word),
+        ("what follows", Shape::Text),
+    ]);
+    for change in changes {
+        let none = String::new;
+        let (sign, published, now) = match &change.change {
+            Change::TableNew => ("+", none(), "table".to_owned()),
+            Change::TableGone { .. } => ("-", "table".to_owned(), none()),
+            Change::ColumnNew { data_type, .. } => ("+", none(), data_type.clone()),
+            Change::ColumnGone { data_type, .. } => ("-", data_type.clone(), none()),
+            Change::TypeChanged { from, to, .. } => ("~", from.clone(), to.clone()),
+        };
+        let follows = follows(change);
+        table.push(vec![sign.to_owned(), change.subject(), published, now, follows]);
+    }
+    table
+}
+
+fn follows(change: &SchemaChange) -> String {
+    match (&change.change, change.verdict) {
+        (_, Verdict::Refused) => format!("refused by {}", change.rule.replace('`', "")),
+        (Change::TableNew, Verdict::LeftOut) => "left out".to_owned(),
+        (Change::TableNew, _) => "extracted".to_owned(),
+        (Change::TableGone { .. }, _) => "stays published as it was".to_owned(),
+        (Change::ColumnNew { .. }, Verdict::LeftOut) => "not read".to_owned(),
+        (Change::ColumnNew { .. }, _) => "added".to_owned(),
+        (Change::ColumnGone { .. }, Verdict::Kept) => "NULL in the new rows".to_owned(),
+        (Change::ColumnGone { .. }, _) => "leaves the table".to_owned(),
+        (Change::TypeChanged { from, .. }, Verdict::Kept) => format!("read as {from}"),
+        (Change::TypeChanged { to, .. }, Verdict::Rewritten) => {
+            format!("{to}, and the published rows are rewritten")
+        }
+        (Change::TypeChanged { to, .. }, _) => format!("published as {to}"),
+    }
 }
 
 fn extracts(extracts: &[&ExtractSummary]) -> Table {
@@ -191,7 +241,63 @@ mod tests {
                 columns: vec![("day".into(), "date".into())],
                 audits: 3,
             }],
+            changes: Vec::new(),
         }
+    }
+
+    fn change(table: &str, change: Change, verdict: Verdict) -> SchemaChange {
+        SchemaChange::example(TableName::new("shop", table), change, verdict)
+    }
+
+    #[test]
+    fn a_plan_shows_what_is_different_and_what_follows() {
+        let text = str::to_owned;
+        let gone = || Change::ColumnGone { column: text("old"), data_type: text("text") };
+        let new = || Change::ColumnNew { column: text("note"), data_type: text("text") };
+        let wider = || Change::TypeChanged {
+            column: text("total"),
+            from: text("integer"),
+            to: text("bigint"),
+        };
+        let source = text("`public.notes` of connection `shop`");
+        let changes = vec![
+            change("notes", Change::TableGone { source }, Verdict::Kept),
+            change("tags", Change::TableNew, Verdict::Published),
+            change("more_tags", Change::TableNew, Verdict::LeftOut),
+            change("orders", new(), Verdict::Published),
+            change("items", new(), Verdict::LeftOut),
+            change("orders", gone(), Verdict::Refused),
+            change("events", gone(), Verdict::Kept),
+            change("items", gone(), Verdict::Published),
+            change("orders", wider(), Verdict::Published),
+            change("events", wider(), Verdict::Rewritten),
+            change("items", wider(), Verdict::Kept),
+            change("payments", wider(), Verdict::Refused),
+        ];
+        insta::assert_snapshot!(super::changes(&changes).render(Paint::Plain), @r"
+           table or column      published  now     what follows
+        ─  ───────────────────  ─────────  ──────  ──────────────────────────────────────────────────────────────
+        -  shop.notes           table              stays published as it was
+        +  shop.tags                       table   extracted
+        +  shop.more_tags                  table   left out
+        +  shop.orders.note                text    added
+        +  shop.items.note                 text    not read
+        -  shop.orders.old      text               refused by on_schema_change: freeze (pipelines/nightly.yml:14)
+        -  shop.events.old      text               NULL in the new rows
+        -  shop.items.old       text               leaves the table
+        ~  shop.orders.total    integer    bigint  published as bigint
+        ~  shop.events.total    integer    bigint  bigint, and the published rows are rewritten
+        ~  shop.items.total     integer    bigint  read as integer
+        ~  shop.payments.total  integer    bigint  refused by on_schema_change: freeze (pipelines/nightly.yml:14)
+        ");
+        let warnings: Vec<_> = changes.iter().filter_map(SchemaChange::warning).collect();
+        insta::assert_snapshot!(warnings.join("\n"), @r"
+        `shop.notes` no longer comes: `public.notes` of connection `shop` is gone or hidden from the login; it stays published as it was
+        `shop.events.old` is published and no longer comes; it is NULL in the new rows
+        `shop.items.old` is published and no longer comes; it leaves the table
+        `shop.orders.total` changed from `integer` to `bigint`; the published schema follows
+        `shop.events.total` changed from `integer` to `bigint`; its published rows are rewritten
+        ");
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::sync::{
 };
 
 use super::{
-    args::{Run, Select},
+    args::{Accept, Run, Select},
     invocation::{Invocation, place_of},
     render::{self, progress},
     talk::{Detail, Outcome},
@@ -21,7 +21,8 @@ pub(crate) async fn run(args: &Run, cli: &mut Invocation) -> Outcome {
     let project = Arc::new(cli.project()?);
     let pipeline = project.pipeline(&args.pipeline)?;
     let ending = if args.no_publish { Ending::StageOnly } else { Ending::Publish };
-    let report = carry_out(&project, &pipeline, options(&args.select), ending, cli).await?;
+    let options = options(&args.select, &args.accept);
+    let report = carry_out(&project, &pipeline, options, ending, cli).await?;
     if args.json {
         return cli.output.json(&report);
     }
@@ -30,8 +31,8 @@ pub(crate) async fn run(args: &Run, cli: &mut Invocation) -> Outcome {
 }
 
 /// What a plan takes from the command line.
-pub(crate) fn options(select: &Select) -> PlanOptions {
-    PlanOptions { select: select.tables.clone() }
+pub(crate) fn options(select: &Select, accept: &Accept) -> PlanOptions {
+    PlanOptions { select: select.tables.clone(), accept_schema: accept.accept_schema.clone() }
 }
 
 /// Runs `pipeline`; a signal stops it where it can be stopped.

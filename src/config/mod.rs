@@ -11,6 +11,7 @@
 
 mod audit;
 mod command;
+mod contract;
 mod document;
 mod environment;
 mod expand;
@@ -29,6 +30,7 @@ mod written;
 mod tests;
 
 pub use audit::{Audit, AuditKind, RowCountBounds, Severity};
+pub use contract::{ColumnPolicy, OnSchemaChange, SchemaRule, TablePolicy, TypePolicy};
 pub use environment::Environment;
 pub use origin::Origin;
 pub use pattern::{NamePattern, TablePattern};

@@ -24,6 +24,10 @@ pub(super) struct Project {
     pub(super) memory: Option<Text>,
     /// How Parquet files are written, unless a pipeline or a table says otherwise.
     pub(super) parquet: Option<Parquet>,
+    /// What becomes of a published schema when its source changes, unless a pipeline or
+    /// a table says otherwise.
+    #[schemars(with = "Option<schema::WordOr<schema::AnyChange, OnSchemaChange>>")]
+    pub(super) on_schema_change: Option<At<OrText<OnSchemaChange>>>,
     /// The databases that may be read, by a name of your choice.
     pub(super) connections: Option<Named<Connection>>,
 }
@@ -61,6 +65,28 @@ pub(super) struct Parquet {
     /// `memory` does not hold one for each worker.
     #[schemars(with = "Option<schema::Size>")]
     pub(super) row_group: Option<Text>,
+}
+
+/// What becomes of a published schema when its source changes: a map, or one word for all of it:
+/// `evolve` (the defaults), `freeze` (nothing may change) or `accept` (whatever comes is published).
+/// What is left out is inherited: a table from its pipeline, a pipeline from `longshore.yml`.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct OnSchemaChange {
+    /// A table that a pattern finds for the first time: `evolve` (the default) extracts it,
+    /// `freeze` refuses the run, `discard` leaves it out. `freeze` also refuses the run when a
+    /// published table is found no longer; otherwise that is a warning.
+    #[schemars(with = "Option<schema::TablePolicy>")]
+    pub(super) tables: Option<Text>,
+    /// A new column: `evolve` (the default) adds it, `freeze` refuses the run, `discard` does not
+    /// read it. A published column that is gone refuses the run, unless this is `accept`.
+    #[schemars(with = "Option<schema::ColumnPolicy>")]
+    pub(super) columns: Option<Text>,
+    /// A column of another type: `widen` (the default) publishes the wider of both types where it
+    /// holds every value of the other one, and refuses the run elsewhere; `freeze` always refuses;
+    /// `accept` publishes the new type.
+    #[schemars(with = "Option<schema::TypePolicy>")]
+    pub(super) types: Option<Text>,
 }
 
 /// A database that may be read: its address, login and limits.
@@ -127,6 +153,10 @@ pub(super) struct Pipeline {
     /// How the Parquet files of its tables and models are written, where it differs from
     /// `longshore.yml`.
     pub(super) parquet: Option<Parquet>,
+    /// What becomes of a published schema when its source changes, where it differs
+    /// from `longshore.yml`. Models follow their own headers.
+    #[schemars(with = "Option<schema::WordOr<schema::AnyChange, OnSchemaChange>>")]
+    pub(super) on_schema_change: Option<At<OrText<OnSchemaChange>>>,
 }
 
 /// The tables to read from one connection, all in one consistent snapshot.
@@ -169,6 +199,10 @@ pub(super) struct TableRule {
     pub(super) audits: Option<Vec<At<Audit>>>,
     /// How the Parquet files of these tables are written, where it differs from the pipeline.
     pub(super) parquet: Option<Parquet>,
+    /// What becomes of a published schema when its source changes, where it differs
+    /// from the pipeline.
+    #[schemars(with = "Option<schema::WordOr<schema::AnyChange, OnSchemaChange>>")]
+    pub(super) on_schema_change: Option<At<OrText<OnSchemaChange>>>,
     /// Leave these tables out.
     #[schemars(with = "Option<schema::Flag>")]
     pub(super) skip: Option<Text>,
@@ -276,4 +310,6 @@ pub(super) struct ModelHeader {
     pub(super) key: Option<Texts>,
     /// Checks that must hold before anything is published.
     pub(super) audits: Option<Vec<At<Audit>>>,
+    /// What becomes of the published schema when the model's changes: `accept` by default.
+    pub(super) on_schema_change: Option<At<OrText<OnSchemaChange>>>,
 }

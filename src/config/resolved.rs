@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 use url::Url;
 
-use super::{Audit, Origin, Secret, TablePattern, resolve::Connections};
+use super::{Audit, OnSchemaChange, Origin, Secret, TablePattern, resolve::Connections};
 use crate::types::{ByteSize, ColumnType, PipelineName, Window};
 
 /// A project: `longshore.yml` and what lies beside it.
@@ -17,6 +17,8 @@ pub struct Project {
     pub memory: ByteSize,
     /// How Parquet files are written, unless a pipeline or a table says otherwise.
     pub parquet: ParquetConfig,
+    /// What becomes of published schemas, unless a pipeline or a table says otherwise.
+    pub on_schema_change: OnSchemaChange,
     /// The connections as they are written; see [`Project::connection`].
     pub(super) connections: Connections,
 }
@@ -201,6 +203,8 @@ pub struct TableRule {
     pub audits: Vec<Audit>,
     /// How its Parquet files are written.
     pub parquet: ParquetConfig,
+    /// What becomes of its published schema when the source's changes.
+    pub on_schema_change: OnSchemaChange,
     /// Where it is written.
     pub origin: Origin,
 }
@@ -217,6 +221,13 @@ pub enum Selection {
         /// The statement.
         sql: String,
     },
+}
+
+impl Selection {
+    /// Whether it may find tables that it does not name.
+    pub fn is_pattern(&self) -> bool {
+        matches!(self, Self::Tables(pattern) if !pattern.is_exact())
+    }
 }
 
 /// How new rows meet the published ones.

@@ -3,7 +3,7 @@
 //! It is derived from [`super::raw`], so that it can't drift from what is accepted. The types here
 //! only describe scalars more closely than "a text": each also admits a `${…}`.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, marker::PhantomData};
 
 use schemars::{
     JsonSchema, Schema, SchemaGenerator, generate::SchemaSettings, json_schema,
@@ -88,6 +88,24 @@ macro_rules! scalar {
     };
 }
 
+/// One of the words of `W`, or a map `T`.
+pub(super) struct WordOr<W, T>(PhantomData<(W, T)>);
+
+impl<W: JsonSchema, T: JsonSchema> JsonSchema for WordOr<W, T> {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        format!("{}Or{}", W::schema_name(), T::schema_name()).into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let (word, map) = (generator.subschema_for::<W>(), generator.subschema_for::<T>());
+        json_schema!({ "oneOf": [word, map] })
+    }
+}
+
 fn text(pattern: &str) -> Schema {
     json_schema!({ "type": "string", "pattern": format!("^({pattern})$|{INTERPOLATED}") })
 }
@@ -162,6 +180,26 @@ scalar!(
     /// How new rows meet published ones.
     Mode,
     keyword(&["replace", "append"])
+);
+scalar!(
+    /// What becomes of any change of a schema.
+    AnyChange,
+    keyword(&["evolve", "freeze", "accept"])
+);
+scalar!(
+    /// What becomes of new tables.
+    TablePolicy,
+    keyword(&["evolve", "freeze", "discard"])
+);
+scalar!(
+    /// What becomes of new columns.
+    ColumnPolicy,
+    keyword(&["evolve", "freeze", "discard", "accept"])
+);
+scalar!(
+    /// What becomes of changed types.
+    TypePolicy,
+    keyword(&["widen", "freeze", "accept"])
 );
 scalar!(
     /// How a column is made unreadable.

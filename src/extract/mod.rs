@@ -22,7 +22,7 @@ use serde::{Deserialize, Serialize};
 
 pub use notices::Notices;
 pub use request::{
-    ColumnRequest, RuledRequest, TableRequest, TableUse, build_requests, table_uses,
+    ColumnRequest, RuledRequest, TableRequest, TableUse, build_requests, selecting_rule, table_uses,
 };
 pub use sink::MaskingSink;
 

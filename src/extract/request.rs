@@ -120,11 +120,24 @@ fn selects(rule: &TableRule, table: &SourceTable, default_schema: &str) -> bool 
     }
 }
 
+/// The rule of `group` that means the table `schema.name` of the source, as [`build_requests`] finds
+/// it, whether there is such a table or not.
+pub fn selecting_rule<'a>(
+    group: &'a ExtractGroup,
+    schema: &str,
+    name: &str,
+    default_schema: &str,
+) -> Option<&'a TableRule> {
+    let mut matching = group.tables.iter().filter(|rule| match &rule.selection {
+        Selection::Tables(pattern) => pattern.matches(schema, name, default_schema),
+        Selection::Query { .. } => false,
+    });
+    let exact = matching.clone().find(|rule| is_exact(rule));
+    exact.or_else(|| matching.next_back())
+}
+
 fn is_exact(rule: &TableRule) -> bool {
-    match &rule.selection {
-        Selection::Tables(pattern) => pattern.is_exact(),
-        Selection::Query { .. } => true,
-    }
+    !rule.selection.is_pattern()
 }
 
 fn rule_for<'a>(

@@ -47,7 +47,7 @@ pub struct PipelineCheck {
     pub name: String,
     /// What it would do, where it can be planned.
     pub plan: Option<PlanSummary>,
-    /// Why it can't be planned.
+    /// Why it can't be planned, or would be refused.
     #[serde(serialize_with = "as_text", skip_serializing_if = "Option::is_none")]
     pub error: Option<Error>,
 }
@@ -67,7 +67,7 @@ impl CheckReport {
             check.preflight.as_ref().is_some_and(|preflight| preflight.refusals.is_empty())
         };
         self.connections.iter().all(reached)
-            && self.pipelines.iter().all(|check| check.plan.is_some())
+            && self.pipelines.iter().all(|check| check.error.is_none())
     }
 
     /// Takes the first error that was found, in the order of the report: it decides the exit code.
@@ -108,24 +108,28 @@ pub async fn check(
     }
     let mut checked = Vec::new();
     for pipeline in pipelines {
-        let (plan, error) = split(check_pipeline(project.clone(), pipeline, depth).await);
-        checked.push(PipelineCheck { name: pipeline.name.to_string(), plan, error });
+        let name = pipeline.name.to_string();
+        checked.push(match check_pipeline(project.clone(), pipeline, depth).await {
+            Ok((plan, error)) => PipelineCheck { name, plan: Some(plan), error },
+            Err(error) => PipelineCheck { name, plan: None, error: Some(error) },
+        });
     }
     CheckReport { connections, pipelines: checked }
 }
 
+/// What a pipeline would do, and why it would be refused, where it would.
 async fn check_pipeline(
     project: Arc<Project>,
     pipeline: &Pipeline,
     depth: CheckDepth,
-) -> Result<PlanSummary> {
+) -> Result<(PlanSummary, Option<Error>)> {
     let plan = Plan::make(project, pipeline, &PlanOptions::default()).await?;
     if depth == CheckDepth::Values {
         for planned in &plan.sources {
             read_through(&plan, planned).await?;
         }
     }
-    Ok(plan.summary())
+    Ok((plan.summary(), plan.refusal()))
 }
 
 /// Reads all that `planned` asks for, as a run would, and keeps nothing.

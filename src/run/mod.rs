@@ -8,6 +8,7 @@
 mod audit;
 mod cancel;
 mod check;
+mod contract;
 mod event;
 mod extract;
 mod grants;
@@ -18,6 +19,7 @@ mod memory;
 mod plan;
 mod report;
 mod retry;
+mod rewrite;
 mod runner;
 mod source;
 mod staged;
@@ -27,6 +29,7 @@ mod transform;
 
 pub use cancel::{Cancel, CancelHandle, cancellation};
 pub use check::{CheckDepth, CheckReport, ConnectionCheck, PipelineCheck, check};
+pub use contract::{Change, Joins, SchemaChange, Verdict};
 pub use event::{Event, Observer, Silent};
 pub use grants::{Grants, grants};
 pub use ledger::{Ledger, RunDetail, RunOutcome, RunRecord};

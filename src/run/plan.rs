@@ -6,15 +6,19 @@
 use std::{collections::BTreeMap, fmt, sync::Arc};
 
 use arrow::datatypes::SchemaRef;
+use url::Url;
 
-use super::{source, target};
+use super::{
+    contract::{Contract, Joins, SchemaChange, matched, refusal},
+    source, target,
+};
 use crate::{
-    config::{Audit, Limits, Mode, NamePattern, ParquetConfig, Pipeline, Project},
+    config::{Audit, Limits, Mode, NamePattern, OnSchemaChange, ParquetConfig, Pipeline, Project},
     error::{Error, ErrorKind, Result, did_you_mean},
     extract::{Preflight, Source, TableRequest},
-    transform::{AuditTarget, Engine, EngineOptions, PlannedModel, load_models},
+    transform::{AuditTarget, Engine, EngineOptions, Model, PlannedModel, load_models},
     types::{ByteSize, Generation, PipelineName, TableFiles, TableName},
-    warehouse::{GenerationRecord, Warehouse},
+    warehouse::{GenerationRecord, TableSource, Warehouse},
 };
 
 /// What the user asked of a run beyond the pipeline itself.
@@ -23,6 +27,8 @@ pub struct PlanOptions {
     /// Only these tables (`schema.table`, `*` allowed); all where empty. What a selected model
     /// reads and is not selected comes from the published generation.
     pub select: Vec<String>,
+    /// The tables whose changed schemas are accepted, `*` allowed.
+    pub accept_schema: Vec<String>,
 }
 
 /// A run before it starts. The runner sees nothing else of the configuration.
@@ -37,6 +43,10 @@ pub struct Plan {
     pub base: Option<GenerationRecord>,
     /// Every published table, for models and audits to read where this run does not make it.
     pub published: BTreeMap<TableName, TableFiles>,
+    /// What is different from what is published, refused changes too.
+    pub changes: Vec<SchemaChange>,
+    /// How the rows of each model meet the published ones.
+    pub(super) model_joins: BTreeMap<TableName, Joins>,
     /// How the files of models are written.
     pub(super) parquet: ParquetConfig,
     pub(super) project: Arc<Project>,
@@ -74,6 +84,16 @@ pub struct PlannedExtract {
     pub audits: Vec<Audit>,
     /// How its files are written.
     pub parquet: ParquetConfig,
+    /// The schema of the table that its rows are part of: it may have more columns.
+    pub schema: SchemaRef,
+    /// How its rows meet the published ones, by their columns.
+    pub joins: Joins,
+    /// What becomes of its published schema when the source's changes.
+    pub(super) rules: OnSchemaChange,
+    /// Which of its connection's groups it belongs to.
+    pub(super) group: usize,
+    /// Whether a pattern found it, and not its own name.
+    pub(super) is_found: bool,
 }
 
 /// A table that a run makes, however it comes about.
@@ -85,10 +105,16 @@ pub struct Target {
     pub schema: SchemaRef,
     /// How its rows meet the published ones.
     pub mode: Mode,
+    /// The same, by their columns.
+    pub joins: Joins,
+    /// Where its rows come from; `None` for a model's.
+    pub source: Option<TableSource>,
     /// Columns that name a row to a person, where known.
     pub key: Vec<String>,
     /// What must hold before publishing.
     pub audits: Vec<Audit>,
+    /// How its files are written.
+    pub parquet: ParquetConfig,
 }
 
 impl Plan {
@@ -96,8 +122,8 @@ impl Plan {
     ///
     /// # Errors
     /// Everything that can be known before rows move: a source that can't or must not be read, a
-    /// rule without a table, a column that can't be read, a model or audit that can't be planned,
-    /// a published table that the new rows can't join.
+    /// rule without a table, a column that can't be read, a model or audit that can't be planned.
+    /// Changes that break a published schema are no error of the plan: see [`Plan::refusal`].
     pub async fn make(
         project: Arc<Project>,
         pipeline: &Pipeline,
@@ -114,17 +140,30 @@ impl Plan {
         refuse_twice(&sources, models.iter().map(|model| &model.table))?;
 
         let published = target::published(&warehouse, base.as_ref()).await?;
+        let mut contract = Contract::new(&published, &options.accept_schema);
+        let made = |table: &TableName| {
+            let models = models.iter().map(|model| &model.table);
+            tables_of(&sources).chain(models).any(|other| other == table)
+        };
+        contract.hold_gone_tables(pipeline, &sources, base.as_ref(), &made);
+        contract.hold_sources(&mut sources);
         let mut known: BTreeMap<TableName, SchemaRef> =
             published.iter().map(|(name, files)| (name.clone(), files.schema.clone())).collect();
         for model in &models {
             known.remove(&model.table);
         }
         for extract in sources.iter().flat_map(|source| &source.extracts) {
-            known.insert(extract.request.into.clone(), extract.request.schema());
+            known.insert(extract.request.into.clone(), extract.schema.clone());
         }
-        let mut models = engine.plan_models(&models, &known).await?;
+        let settle = |model: &Model, schema: &SchemaRef| contract.hold_model(model, schema);
+        let mut models = engine.plan_models(&models, &known, settle).await?;
+        let (mut changes, model_joins) = contract.into_found();
+        refuse_unmatched("accept-schema", &options.accept_schema, &sources, &models, &changes)?;
         if !options.select.is_empty() {
-            select(&options.select, &mut sources, &mut models)?;
+            // What is left out or gone can be accepted, and not be selected.
+            refuse_unmatched("select", &options.select, &sources, &models, &[])?;
+            select(&options.select, &mut sources, &mut models);
+            changes.retain(|change| matched(&options.select, &change.table));
         }
         let plan = Self {
             pipeline: pipeline.name.clone(),
@@ -132,6 +171,8 @@ impl Plan {
             models,
             base,
             published,
+            changes,
+            model_joins,
             parquet: pipeline.parquet,
             project,
             warehouse,
@@ -143,28 +184,47 @@ impl Plan {
 
     /// The tables that the run makes, extracts first.
     pub fn targets(&self) -> Vec<Target> {
-        let extracts =
-            self.sources.iter().flat_map(|source| &source.extracts).map(|extract| Target {
+        let extracts = self.sources.iter().flat_map(|source| {
+            source.extracts.iter().map(|extract| Target {
                 table: extract.request.into.clone(),
-                schema: extract.request.schema(),
+                schema: extract.schema.clone(),
                 mode: extract.mode,
+                joins: extract.joins,
+                source: Some(extract.source(&source.connection)),
                 key: extract.key(),
                 audits: extract.audits.clone(),
-            });
+                parquet: extract.parquet,
+            })
+        });
         let models = self.models.iter().map(|planned| Target {
             table: planned.model.table.clone(),
-            schema: planned.schema.clone(),
+            schema: planned.table_schema.clone(),
             mode: planned.model.mode,
+            joins: self.model_joins.get(&planned.model.table).copied().unwrap_or(Joins::Nothing),
+            source: None,
             key: planned.model.key.clone(),
             audits: planned.model.audits.clone(),
+            parquet: self.parquet,
         });
         extracts.chain(models).collect()
+    }
+
+    /// The error of a run that would break a published schema, with all that it would break;
+    /// `None` where every change is one that the rules allow.
+    pub fn refusal(&self) -> Option<Error> {
+        refusal(&self.pipeline, self.unchanged(), &self.changes)
     }
 
     /// What readers see while the run is at work, and after it failed: "the warehouse is unchanged
     /// at generation 41".
     pub fn unchanged(&self) -> Unchanged {
         Unchanged(self.base.as_ref().map(|base| base.generation))
+    }
+
+    /// The files of `table` that are published now.
+    pub(super) fn published_files(&self, table: &TableName) -> Vec<Url> {
+        let files = self.published.get(table).into_iter().flat_map(|table| &table.files);
+        files.map(|file| file.url.clone()).collect()
     }
 
     /// `target` as its audits see it.
@@ -192,9 +252,6 @@ impl Plan {
             self.check_format(target)?;
             let of = self.audit_target(target);
             self.engine.plan_audits(&of, &target.audits, &known).await?;
-            if let Some(published) = self.published.get(&target.table) {
-                target::refuse_unlike(target, &published.schema)?;
-            }
         }
         Ok(())
     }
@@ -213,6 +270,15 @@ impl Plan {
 }
 
 impl PlannedExtract {
+    fn source(&self, connection: &str) -> TableSource {
+        let from = &self.request.from;
+        TableSource {
+            connection: connection.to_owned(),
+            schema: from.schema.clone(),
+            table: from.name.clone(),
+        }
+    }
+
     /// The source's primary key under its warehouse names, where all of it is read.
     fn key(&self) -> Vec<String> {
         let named = |key: &String| {
@@ -226,6 +292,13 @@ impl PlannedExtract {
 /// Says what readers see when a run does not publish.
 #[derive(Debug, Clone, Copy)]
 pub struct Unchanged(Option<Generation>);
+
+#[cfg(test)]
+impl Unchanged {
+    pub(super) fn at(generation: u64) -> Self {
+        Self(Some(Generation(generation)))
+    }
+}
 
 impl fmt::Display for Unchanged {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -280,22 +353,30 @@ fn refuse_twice<'a>(
     Ok(())
 }
 
-fn select(
+fn tables_of(sources: &[PlannedSource]) -> impl Iterator<Item = &TableName> {
+    sources.iter().flat_map(|source| &source.extracts).map(|extract| &extract.request.into)
+}
+
+/// Refuses a pattern of the option `--flag` that means no table that a plan knows.
+fn refuse_unmatched(
+    flag: &str,
     wanted: &[String],
-    sources: &mut Vec<PlannedSource>,
-    models: &mut Vec<PlannedModel>,
+    sources: &[PlannedSource],
+    models: &[PlannedModel],
+    changes: &[SchemaChange],
 ) -> Result<()> {
-    let names: Vec<String> = sources
-        .iter()
-        .flat_map(|source| source.extracts.iter().map(|extract| extract.request.into.to_string()))
-        .chain(models.iter().map(|planned| planned.model.table.to_string()))
-        .collect();
+    let changed = changes.iter().map(|change| &change.table);
+    let models = models.iter().map(|planned| &planned.model.table);
+    let mut names: Vec<String> =
+        tables_of(sources).chain(models).chain(changed).map(TableName::to_string).collect();
+    names.sort();
+    names.dedup();
     for pattern in wanted {
         if !names.iter().any(|name| NamePattern::from(pattern.as_str()).matches(name)) {
             let error = Error::new(
                 ErrorKind::Usage,
                 format!(
-                    "`--select {pattern}` matches no table of the pipeline; nothing was extracted"
+                    "`--{flag} {pattern}` matches no table of the pipeline; nothing was extracted"
                 ),
             );
             return Err(match did_you_mean(pattern, names.iter().map(String::as_str)) {
@@ -304,13 +385,13 @@ fn select(
             });
         }
     }
-    let chosen = |table: &TableName| {
-        wanted.iter().any(|pattern| NamePattern::from(pattern.as_str()).matches(&table.to_string()))
-    };
+    Ok(())
+}
+
+fn select(wanted: &[String], sources: &mut Vec<PlannedSource>, models: &mut Vec<PlannedModel>) {
     for source in sources.iter_mut() {
-        source.extracts.retain(|extract| chosen(&extract.request.into));
+        source.extracts.retain(|extract| matched(wanted, &extract.request.into));
     }
     sources.retain(|source| !source.extracts.is_empty());
-    models.retain(|planned| chosen(&planned.model.table));
-    Ok(())
+    models.retain(|planned| matched(wanted, &planned.model.table));
 }

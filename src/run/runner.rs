@@ -9,6 +9,7 @@ use std::{
 use super::{
     audit,
     cancel::Cancel,
+    contract::{Joins, SchemaChange},
     event::{Event, Observer},
     extract::{Extracted, STOPPED, extract},
     ledger::Ledger,
@@ -17,6 +18,7 @@ use super::{
     plan::{Plan, PlanOptions, Target},
     report::{AuditReport, RunReport, StepReport},
     retry::Retries,
+    rewrite,
     staged::Staged,
     transform::Models,
 };
@@ -140,6 +142,12 @@ impl Work {
                 return Err(error.because("it had not begun to read; the warehouse is as it was"));
             }
         };
+        if let Some(refusal) = plan.refusal() {
+            return Err(refusal);
+        }
+        for what in plan.changes.iter().filter_map(SchemaChange::warning) {
+            self.observer.event(&Event::Warning { what });
+        }
         self.observer.event(&Event::Started {
             run: self.run.clone(),
             pipeline: plan.pipeline.clone(),
@@ -183,7 +191,7 @@ impl Work {
 
         for extracted in self.extract(plan, &stage).await? {
             for table in extracted.tables {
-                self.keep(table, &mut staged).await?;
+                self.keep(plan, &stage, &targets, table, &mut staged).await?;
             }
             positions.push(SourceRecord {
                 connection: extracted.connection,
@@ -201,7 +209,7 @@ impl Work {
         let mut models = Models::new(plan, self.observer.clone());
         while let Some(table) = models.next(&stage, &readable(plan, &targets, &staged)).await? {
             let name = table.step.table.clone();
-            self.keep(table, &mut staged).await?;
+            self.keep(plan, &stage, &targets, table, &mut staged).await?;
             stage.record(&staged)?;
             self.audit(plan, &targets, &name, &staged).await?;
         }
@@ -228,12 +236,23 @@ impl Work {
 
     async fn keep(
         &mut self,
+        plan: &Plan,
+        stage: &Stage,
+        targets: &BTreeMap<TableName, Target>,
         table: Staged,
         staged: &mut BTreeMap<TableName, TableFiles>,
     ) -> Result<()> {
-        self.ledger.step(&self.run, &table.step).await?;
-        staged.insert(table.step.table.clone(), table.files);
-        self.steps.push(table.step);
+        let Staged { mut files, step } = table;
+        self.ledger.step(&self.run, &step).await?;
+        if let Some(target) = targets.get(&step.table) {
+            files.schema = target.schema.clone();
+            if target.joins == Joins::Rewritten {
+                let rewritten = rewrite::published(plan, target, stage).await?;
+                files.files.extend(rewritten.files);
+            }
+        }
+        staged.insert(step.table.clone(), files);
+        self.steps.push(step);
         Ok(())
     }
 
@@ -277,15 +296,21 @@ impl Work {
             };
             let placed = warehouse.place(&target.table, &self.run, files.files).await;
             let add = placed.map_err(|error| explain(plan, error))?;
+            let (keep, cause) = match target.joins {
+                Joins::Nothing => (Keep::Nothing, Mode::Replace),
+                Joins::Published => (Keep::Everything, Mode::Append),
+                // By name, so that rows of another writer are never dropped with them.
+                Joins::Rewritten => {
+                    (Keep::AllBut(plan.published_files(&target.table)), Mode::Replace)
+                }
+            };
             changes.push(TableChange {
                 table: target.table,
                 schema: target.schema,
                 add,
-                keep: match target.mode {
-                    Mode::Replace => Keep::Nothing,
-                    Mode::Append => Keep::Everything,
-                },
-                cause: Cause::Load(target.mode),
+                keep,
+                cause: Cause::Load(cause),
+                source: target.source,
                 run: self.run.clone(),
             });
         }
@@ -312,8 +337,8 @@ fn readable(
 ) -> BTreeMap<TableName, TableFiles> {
     let mut tables = plan.published.clone();
     for (name, new) in staged {
-        let old = match targets.get(name).map(|target| target.mode) {
-            Some(Mode::Append) => plan.published.get(name),
+        let old = match targets.get(name).map(|target| target.joins) {
+            Some(Joins::Published) => plan.published.get(name),
             _ => None,
         };
         let mut files = new.clone();

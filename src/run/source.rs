@@ -3,6 +3,7 @@
 use futures::future::try_join_all;
 
 use super::{
+    contract::Joins,
     limits::window_fact,
     plan::{PlannedExtract, PlannedSource},
 };
@@ -33,12 +34,17 @@ async fn plan_source(connection: &Connection, groups: &[&ExtractGroup]) -> Resul
     let preflight = source.preflight().await?;
     refuse(connection, &preflight)?;
     let mut extracts = Vec::new();
-    for group in groups {
+    for (number, group) in groups.iter().enumerate() {
         let tables = find(source.as_ref(), group).await?;
         let requests = build_requests(source.as_ref(), group, &tables, source.default_schema())?;
         extracts.extend(requests.into_iter().map(|(request, rule)| PlannedExtract {
+            schema: request.schema(),
             request,
             mode: rule.mode,
+            joins: Joins::Nothing,
+            group: number,
+            is_found: rule.selection.is_pattern(),
+            rules: rule.on_schema_change,
             audits: rule.audits,
             parquet: rule.parquet,
         }));

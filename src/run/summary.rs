@@ -2,7 +2,10 @@
 
 use serde::Serialize;
 
-use super::plan::{Plan, PlannedExtract, PlannedSource};
+use super::{
+    contract::SchemaChange,
+    plan::{Plan, PlannedExtract, PlannedSource},
+};
 use crate::{
     extract::{ColumnRequest, Mapping, Preflight, TableKind},
     transform::PlannedModel,
@@ -22,6 +25,8 @@ pub struct PlanSummary {
     pub extracts: Vec<ExtractSummary>,
     /// The models, in an order in which each can run.
     pub models: Vec<ModelSummary>,
+    /// What is different from what is published.
+    pub changes: Vec<SchemaChange>,
 }
 
 /// A source of a plan.
@@ -124,6 +129,7 @@ impl Plan {
                 })
                 .collect(),
             models: self.models.iter().map(model).collect(),
+            changes: self.changes.clone(),
         }
     }
 }

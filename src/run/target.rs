@@ -1,13 +1,11 @@
-//! Planning, the warehouse's part: what is published now, and whether new rows can join it.
+//! Planning, the warehouse's part: what is published now, and under which names.
 
 use std::collections::BTreeMap;
 
-use arrow::datatypes::SchemaRef;
 use futures::future::try_join_all;
 
 use super::plan::Target;
 use crate::{
-    config::Mode,
     error::{Error, ErrorKind, Result},
     types::{TableFiles, TableName},
     warehouse::{GenerationRecord, Warehouse},
@@ -43,37 +41,6 @@ pub(super) fn refuse_folded_names(
                 .hint("give one of them another name with `as:`"));
             }
             _ => {}
-        }
-    }
-    Ok(())
-}
-
-/// Rows are only ever added to a table of their own shape.
-pub(super) fn refuse_unlike(target: &Target, published: &SchemaRef) -> Result<()> {
-    if target.mode == Mode::Replace {
-        return Ok(());
-    }
-    let what =
-        format!("new rows can't join the published `{}`; nothing was extracted", target.table);
-    let refuse = |why: String| {
-        Err(Error::new(ErrorKind::Data, &what).because(why).hint(
-            "publish it once with `mode: replace`, or bring the columns back to what was published",
-        ))
-    };
-    for old in published.fields() {
-        match target.schema.field_with_name(old.name()) {
-            Err(_) => {
-                return refuse(format!("column `{}` is published and no longer comes", old.name()));
-            }
-            Ok(new) if new.data_type() != old.data_type() => {
-                return refuse(format!(
-                    "column `{}` was `{}` and is now `{}`",
-                    old.name(),
-                    old.data_type(),
-                    new.data_type()
-                ));
-            }
-            Ok(_) => {}
         }
     }
     Ok(())

@@ -27,6 +27,7 @@ mod graph;
 mod model;
 mod plan;
 mod query;
+mod recast;
 mod statement;
 mod stream;
 
@@ -37,5 +38,5 @@ pub use audit::{AuditOutcome, AuditTarget};
 pub use engine::{Engine, EngineOptions};
 pub use graph::Graph;
 pub use model::{Model, load_models};
-pub use plan::{ModelStreams, PlannedModel};
+pub use plan::{ModelStreams, PlannedModel, Settled};
 pub use stream::BatchStream;

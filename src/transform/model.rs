@@ -10,7 +10,7 @@ use std::{
 };
 
 use crate::{
-    config::{self, Audit, Mode, Origin},
+    config::{self, Audit, Mode, OnSchemaChange, Origin},
     error::{Context as _, Error, ErrorKind, Result},
     types::{PipelineName, TableName},
 };
@@ -31,6 +31,8 @@ pub struct Model {
     pub key: Vec<String>,
     /// What must hold before it is published.
     pub audits: Vec<Audit>,
+    /// What becomes of the published schema when its own changes.
+    pub on_schema_change: OnSchemaChange,
     /// The file's text with the header blanked out, so that each position in it is the file's. It
     /// is exactly one query.
     pub sql: String,
@@ -124,6 +126,7 @@ fn load(path: &Path, dir: &Path, root: &Path, pipeline: &PipelineName) -> Result
         mode: rules.mode,
         key: rules.key,
         audits: rules.audits,
+        on_schema_change: rules.on_schema_change,
         sql,
         bare_schema: pipeline.as_str().to_owned(),
         origin: start.moved_to(first.line, first.column),

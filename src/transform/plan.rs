@@ -37,10 +37,21 @@ pub struct PlannedModel {
     pub model: Model,
     /// The tables it reads, sorted: other models' and further ones.
     pub inputs: Vec<TableName>,
-    /// The canonical schema of the table it makes.
+    /// The canonical schema of the rows it makes.
     pub schema: SchemaRef,
+    /// The schema of the table that they are part of.
+    pub table_schema: SchemaRef,
     /// The moment that `now()` tells, the same for all models that were planned together.
     moment: ExecutionProps,
+}
+
+/// The two schemas of a model's table.
+#[derive(Debug, Clone)]
+pub struct Settled {
+    /// What its rows are cast to: the columns of its SELECT in their order, none narrower.
+    pub rows: SchemaRef,
+    /// The table as other models read it, which may have more columns than the rows.
+    pub table: SchemaRef,
 }
 
 /// A running model.
@@ -55,7 +66,8 @@ pub struct ModelStreams {
 impl Engine {
     /// Plans every model against schemas only and gives them back in an order in which each can
     /// run. `known` are the tables that exist without the models: what the run extracts, and
-    /// published tables that no model makes.
+    /// published tables that no model makes. `settle` has the last word on what a model's own
+    /// schema comes to, before others that read it are planned.
     ///
     /// # Errors
     /// Of kind model, at the place in the model's file.
@@ -63,6 +75,7 @@ impl Engine {
         &self,
         models: &[Model],
         known: &BTreeMap<TableName, SchemaRef>,
+        mut settle: impl FnMut(&Model, &SchemaRef) -> Settled,
     ) -> Result<Vec<PlannedModel>> {
         let graph = Graph::new(models, known.keys())?;
         let moment = self.moment();
@@ -73,11 +86,13 @@ impl Engine {
                 return Err(Error::internal("the order of models names one that does not exist"));
             };
             let schema = self.output_schema(model, inputs, &schemas, &moment).await?;
-            schemas.insert(model.table.clone(), Arc::clone(&schema));
+            let Settled { rows, table } = settle(model, &schema);
+            schemas.insert(model.table.clone(), Arc::clone(&table));
             planned.push(PlannedModel {
                 model: model.clone(),
                 inputs: inputs.clone(),
-                schema,
+                schema: rows,
+                table_schema: table,
                 moment: moment.clone(),
             });
         }

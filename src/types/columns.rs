@@ -61,6 +61,27 @@ impl ColumnType {
     }
 }
 
+impl ColumnType {
+    /// The type whose canonical Arrow type `data_type` is; none for lists, structs and maps.
+    pub fn of(data_type: &DataType) -> Option<Self> {
+        Some(match data_type {
+            DataType::Boolean => Self::Boolean,
+            DataType::Int16 => Self::SmallInt,
+            DataType::Int32 => Self::Integer,
+            DataType::Int64 => Self::BigInt,
+            DataType::Float32 => Self::Real,
+            DataType::Float64 => Self::Double,
+            DataType::Decimal128(precision, scale) => Self::Decimal(*precision, *scale),
+            DataType::Utf8View => Self::Text,
+            DataType::BinaryView => Self::Binary,
+            DataType::Date32 => Self::Date,
+            DataType::Timestamp(TimeUnit::Microsecond, Some(_)) => Self::Timestamp,
+            DataType::Timestamp(TimeUnit::Microsecond, None) => Self::TimestampNtz,
+            _ => return None,
+        })
+    }
+}
+
 impl FromStr for ColumnType {
     type Err = String;
 
@@ -203,7 +224,11 @@ mod tests {
     #[test]
     fn types_are_read_as_they_are_printed() {
         for text in SPELLINGS.split(", ").filter(|text| *text != "decimal(p,s)") {
-            assert_eq!(text.parse::<ColumnType>().unwrap().to_string(), text);
+            let read = text.parse::<ColumnType>().unwrap();
+            assert_eq!(
+                (read.to_string().as_str(), ColumnType::of(&read.arrow())),
+                (text, Some(read))
+            );
         }
         assert_eq!("Numeric( 12, 4 )".parse(), Ok(ColumnType::Decimal(12, 4)));
         for wrong in ["decimal(39,0)", "decimal(4,5)", "decimal", "decimal(0,0)", "jsonb"] {

@@ -12,13 +12,16 @@ use crate::{
 
 /// The table after `change`, where it was `base` before (`None`: it was not).
 pub(super) fn after(base: Option<&TableFiles>, change: &TableChange) -> Result<TableFiles> {
-    let schema = schema::after(change, base.map(|base| base.schema.as_ref()))?;
     let before = base.map_or(&[][..], |base| &base.files);
     let mut files: Vec<DataFile> = match &change.keep {
         Keep::Nothing => Vec::new(),
         Keep::Everything => before.to_vec(),
         Keep::AllBut(gone) => all_but(before, gone, change)?,
     };
+    // Where no file stays, none binds the columns.
+    let is_bound = !files.is_empty() || !matches!(change.keep, Keep::AllBut(_));
+    let bound = base.filter(|_| is_bound).map(|base| base.schema.as_ref());
+    let schema = schema::after(change, bound)?;
     files.extend(change.add.iter().cloned());
     let distinct: HashSet<&Url> = files.iter().map(|file| &file.url).collect();
     if distinct.len() != files.len() {

@@ -81,6 +81,23 @@ pub struct PinnedTable {
     pub columns: u64,
     /// Whether this generation brought it.
     pub changed: bool,
+    /// The pipeline that published it last; records of older versions don't say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pipeline: Option<PipelineName>,
+    /// Where that pipeline extracted it from; `None` where it was made by a model.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<TableSource>,
+}
+
+/// A table of a source.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TableSource {
+    /// The connection's name.
+    pub connection: String,
+    /// The schema in the source; empty for a query.
+    pub schema: String,
+    /// The name in the source.
+    pub table: String,
 }
 
 /// The result of one audit.
@@ -224,6 +241,14 @@ fn started_at(run: &RunId) -> Option<jiff::Timestamp> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn records_that_name_no_pipeline_of_a_table_are_read() {
+        let pinned = r#"{"format": "delta", "version": 3, "rows": 1, "files": 1, "bytes": 9,
+            "columns": 2, "changed": false}"#;
+        let pinned: PinnedTable = serde_json::from_str(pinned).unwrap();
+        assert_eq!((pinned.pipeline, pinned.source), (None, None));
+    }
 
     #[test]
     fn a_run_id_tells_when_it_started() {

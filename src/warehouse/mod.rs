@@ -31,7 +31,7 @@ use object_store::ObjectStore;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
-pub use generation::{AuditRecord, GenerationRecord, PinnedTable, SourceRecord};
+pub use generation::{AuditRecord, GenerationRecord, PinnedTable, SourceRecord, TableSource};
 pub use publish::{Publication, Published};
 pub use reconcile::{Outcome, Reconciled};
 
@@ -124,6 +124,8 @@ pub struct TableChange {
     pub keep: Keep,
     /// How the change came about, for the table's history.
     pub cause: Cause,
+    /// Where its rows were extracted from; `None` where they were made.
+    pub source: Option<TableSource>,
     /// The run that makes it.
     pub run: RunId,
 }

@@ -149,7 +149,8 @@ impl Warehouse {
         let mut bases = BTreeMap::new();
         for (change, (base, pinned)) in publication.changes.iter().zip(planned) {
             bases.insert(change.table.clone(), base);
-            tables.insert(change.table.clone(), pinned);
+            let (pipeline, source) = (Some(publication.pipeline.clone()), change.source.clone());
+            tables.insert(change.table.clone(), PinnedTable { pipeline, source, ..pinned });
         }
         let record = GenerationRecord {
             format_version: RECORD_FORMAT,
@@ -408,6 +409,8 @@ fn pin(format: crate::config::Format, version: Version, table: &TableFiles) -> P
         bytes: table.bytes(),
         columns: table.schema.fields().len() as u64,
         changed: true,
+        pipeline: None,
+        source: None,
     }
 }
 

@@ -206,6 +206,7 @@ impl Warehouse {
             add: before.files,
             keep: Keep::Nothing,
             cause: Cause::Undo,
+            source: None,
             run: intent.record.run.clone(),
         };
         match keeper.commit(&change, Some(pinned.version)).await {

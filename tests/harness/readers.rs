@@ -23,6 +23,8 @@ pub(crate) enum Reader {
     Pyarrow,
     /// Parquet files by DuckDB; the location may be a glob or a URL.
     DuckdbParquet,
+    /// Parquet files of which some lack columns, by DuckDB.
+    DuckdbUnion,
 }
 
 /// Counts and sums of a table, computed by DuckDB whoever read it.
@@ -59,6 +61,18 @@ pub(crate) fn schema(
     options: &[(&str, String)],
 ) -> BTreeMap<String, String> {
     serde_json::from_str(&read("schema", reader.into(), &[location], options)).unwrap()
+}
+
+/// [`schema`] of several files together.
+pub(crate) fn schema_of(reader: Reader, files: &[String]) -> BTreeMap<String, String> {
+    let files: Vec<_> = files.iter().map(String::as_str).collect();
+    serde_json::from_str(&read("schema", reader.into(), &files, &[])).unwrap()
+}
+
+/// [`fingerprint`] of several files together.
+pub(crate) fn fingerprint_of(reader: Reader, files: &[String]) -> Fingerprint {
+    let files: Vec<_> = files.iter().map(String::as_str).collect();
+    serde_json::from_str(&read("fingerprint", reader.into(), &files, &[])).unwrap()
 }
 
 /// A table's counts and sums.

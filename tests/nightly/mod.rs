@@ -1,5 +1,6 @@
 //! The newcomer's path and the promises of a nightly load, on the sample shop.
 
+mod contracts;
 mod demo;
 mod parquet;
 mod refusals;

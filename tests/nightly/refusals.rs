@@ -75,7 +75,11 @@ fn a_value_that_does_not_fit_stops_the_run_by_name() {
         "drop: [weight_kg]",
         "cast: {price: \"decimal(4,2)\"}",
     );
-    let outcome = workspace.run(&["run", "nightly"]).failed_with(1);
+    let narrower = workspace.run(&["run", "nightly"]).failed_with(1).stderr;
+    assert!(narrower.contains("`shop.products.price` changed from `decimal(10,2)`"), "{narrower}");
+    let accepted = ["run", "nightly", "--accept-schema", "shop.products"];
+    let outcome = workspace.run(&accepted).failed_with(1);
+    assert!(outcome.stderr.contains("stopped extracting `shop.products`"), "{}", outcome.stderr);
     assert!(outcome.stderr.contains("price"), "{}", outcome.stderr);
     assert!(outcome.stderr.contains("unchanged at generation 1"), "{}", outcome.stderr);
     assert_eq!(generations(&workspace), 1);

@@ -31,7 +31,7 @@ fn peak(workspace: &Workspace) -> u64 {
     let from = pipeline.split("    tables:").next().unwrap();
     workspace.write(
         "pipelines/idle.yml",
-        format!("{from}    tables: [{{query: select 1 as one, as: one}}]\n"),
+        format!("{from}    tables: [{{query: select 1 as one, as: idle}}]\n"),
     );
     let (outcome, idle) = workspace.spawn(&["run", "idle"]).finish_measured();
     outcome.succeeded();

@@ -1,5 +1,6 @@
 //! PostgreSQL for real: a primary, its hot standby, and what arrives in the warehouse.
 
+mod contracts;
 mod crash;
 mod faults;
 mod guest;

@@ -8,7 +8,7 @@ use crate::harness::{
 };
 
 /// Types with values at their edges. Every value of these arrives.
-const LOSSLESS: &str = "
+pub(super) const LOSSLESS: &str = "
     create type mood as enum ('sad', 'ok', 'häppy');
     create domain positive as integer check (value > 0);
     create type address as (street text, number integer);

@@ -16,6 +16,7 @@ READER, and what LOCATION is then:
     duckdb-delta    a Delta table's folder or URL; read by DuckDB's delta extension
     pyarrow         Parquet files
     duckdb-parquet  Parquet files, folders' globs or URLs
+    duckdb-union    the same, where some files lack columns of others
     postgres        a connection string, then `schema.table`; read by DuckDB's scanner
 
 Options are an object store's, by the names that object stores give them (`aws_endpoint`, ...).
@@ -102,6 +103,12 @@ def read_duckdb_parquet(location, options):
     return Read(connection, f"read_parquet([{files}])")
 
 
+def read_duckdb_union(location, options):
+    connection = connect([], options)
+    files = ", ".join(literal(file) for file in location)
+    return Read(connection, f"read_parquet([{files}], union_by_name = true)")
+
+
 def read_postgres(location, _options):
     connection = connect(["postgres_scanner"])
     schema, table = location[1].split(".", 1)
@@ -114,6 +121,7 @@ READERS = {
     "duckdb-delta": read_duckdb_delta,
     "pyarrow": read_pyarrow,
     "duckdb-parquet": read_duckdb_parquet,
+    "duckdb-union": read_duckdb_union,
     "postgres": read_postgres,
 }
 

@@ -134,10 +134,12 @@ fn every_verb_has_a_help_text_of_one_shape() {
       <PIPELINE>  The pipeline: the stem of a file in pipelines/
 
     Options:
-          --select <TABLE,…>  Only these tables; `*` stands for any text. Models read the others as they
-                              are published
-          --json              Print JSON instead of text
-      -h, --help              Print help
+          --select <TABLE,…>         Only these tables; `*` stands for any text. Models read the others
+                                     as they are published
+          --accept-schema <TABLE,…>  Publish the new schemas of these tables this once, whatever
+                                     `on_schema_change` says
+          --json                     Print JSON instead of text
+      -h, --help                     Print help
 
     Global options:
       (…)
@@ -159,12 +161,14 @@ fn run_and_sql_explain_themselves() {
       <PIPELINE>  The pipeline: the stem of a file in pipelines/
 
     Options:
-          --select <TABLE,…>  Only these tables; `*` stands for any text. Models read the others as they
-                              are published
-          --no-publish        Stop after the audits: keep the tables in the stage, leave the warehouse
-                              as it is
-          --json              Print the report as JSON
-      -h, --help              Print help
+          --select <TABLE,…>         Only these tables; `*` stands for any text. Models read the others
+                                     as they are published
+          --accept-schema <TABLE,…>  Publish the new schemas of these tables this once, whatever
+                                     `on_schema_change` says
+          --no-publish               Stop after the audits: keep the tables in the stage, leave the
+                                     warehouse as it is
+          --json                     Print the report as JSON
+      -h, --help                     Print help
 
     Global options:
       (…)

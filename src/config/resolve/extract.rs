@@ -5,13 +5,19 @@ use std::collections::BTreeMap;
 use super::{Connections, Scope};
 use crate::{
     config::{
-        ColumnRules, ExtractGroup, Mask, Mode, Origin, ParquetConfig, Selection, TablePattern,
-        TableRule, raw,
+        ColumnRules, ExtractGroup, Mask, Mode, OnSchemaChange, Origin, ParquetConfig, Selection,
+        TablePattern, TableRule, raw,
         written::{At, Named, OrText, Text, Texts},
     },
     error::{Error, Result},
     types::ColumnType,
 };
+
+/// What a pipeline says for all its tables.
+pub(super) struct Defaults {
+    pub(super) parquet: ParquetConfig,
+    pub(super) on_schema_change: OnSchemaChange,
+}
 
 /// Where each name is given first.
 type Seen<K> = BTreeMap<K, Origin>;
@@ -21,12 +27,12 @@ impl Scope<'_> {
         &self,
         written: Option<&[At<raw::ExtractGroup>]>,
         connections: &Connections,
-        parquet: ParquetConfig,
+        defaults: &Defaults,
     ) -> Result<Vec<ExtractGroup>> {
         let mut published = Seen::new();
         let mut groups = Vec::new();
         for group in written.unwrap_or_default() {
-            groups.push(self.group(group, connections, parquet, &mut published)?);
+            groups.push(self.group(group, connections, defaults, &mut published)?);
         }
         Ok(groups)
     }
@@ -35,7 +41,7 @@ impl Scope<'_> {
         &self,
         written: &At<raw::ExtractGroup>,
         connections: &Connections,
-        parquet: ParquetConfig,
+        defaults: &Defaults,
         published: &mut Seen<(String, String)>,
     ) -> Result<ExtractGroup> {
         let raw::ExtractGroup { from, into, tables } = &written.value;
@@ -56,7 +62,7 @@ impl Scope<'_> {
         let mut rules: Vec<TableRule> = Vec::new();
         let mut listed = Seen::new();
         for table in tables {
-            let rule = self.rule(table, parquet)?;
+            let rule = self.rule(table, defaults)?;
             self.refuse_second(&rule, &into, &mut listed, published)?;
             rules.push(rule);
         }
@@ -100,11 +106,7 @@ impl Scope<'_> {
         Ok(())
     }
 
-    fn rule(
-        &self,
-        written: &At<OrText<raw::TableRule>>,
-        parquet: ParquetConfig,
-    ) -> Result<TableRule> {
+    fn rule(&self, written: &At<OrText<raw::TableRule>>, defaults: &Defaults) -> Result<TableRule> {
         let origin = self.origin(written);
         let rule = match &written.value {
             OrText::Text(text) => {
@@ -117,13 +119,21 @@ impl Scope<'_> {
                     columns: ColumnRules::default(),
                     filter: None,
                     audits: Vec::new(),
-                    parquet,
+                    parquet: defaults.parquet,
+                    on_schema_change: defaults.on_schema_change.clone(),
                     origin,
                 });
             }
             OrText::Map(rule) => rule,
         };
         let (selection, rename) = self.selection(written, rule)?;
+        if let Some(At { value: OrText::Map(rules), .. }) = &rule.on_schema_change
+            && let (Some(tables), false) = (&rules.tables, selection.is_pattern())
+        {
+            return Err(self
+                .wrong(tables, "`tables` is about tables that a pattern finds")
+                .hint("this rule means one table: leave `tables` out"));
+        }
         Ok(TableRule {
             selection,
             skip: self.flag(rule.skip.as_ref())?,
@@ -132,7 +142,9 @@ impl Scope<'_> {
             columns: self.columns(rule.columns.as_ref())?,
             filter: self.optional_text(rule.filter.as_ref())?,
             audits: self.audits(rule.audits.as_deref())?,
-            parquet: self.parquet(rule.parquet.as_ref(), parquet)?,
+            parquet: self.parquet(rule.parquet.as_ref(), defaults.parquet)?,
+            on_schema_change: self
+                .on_schema_change(rule.on_schema_change.as_ref(), &defaults.on_schema_change)?,
             origin,
         })
     }

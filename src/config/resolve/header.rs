@@ -2,12 +2,12 @@
 
 use super::Scope;
 use crate::{
-    config::{Audit, Mode, Origin, document::Document, raw, written::Texts},
+    config::{Audit, Mode, OnSchemaChange, Origin, document::Document, raw, written::Texts},
     error::Result,
 };
 
 /// What a model says of itself.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct ModelHeader {
     /// How the new rows meet the published ones.
     pub mode: Mode,
@@ -15,6 +15,19 @@ pub struct ModelHeader {
     pub key: Vec<String>,
     /// Checks that must hold before anything is published.
     pub audits: Vec<Audit>,
+    /// What becomes of the published schema when the model's changes.
+    pub on_schema_change: OnSchemaChange,
+}
+
+impl Default for ModelHeader {
+    fn default() -> Self {
+        Self {
+            mode: Mode::default(),
+            key: Vec::new(),
+            audits: Vec::new(),
+            on_schema_change: OnSchemaChange::accept(),
+        }
+    }
 }
 
 /// Reads the YAML of a model's header. `at` is where `yaml` starts in the SQL file; errors and
@@ -34,5 +47,6 @@ pub fn model_header(yaml: &str, at: &Origin) -> Result<ModelHeader> {
         mode: scope.mode(written.mode.as_ref())?,
         key: scope.texts(Texts::entries(written.key.as_ref()))?,
         audits: scope.audits(written.audits.as_deref())?,
+        on_schema_change: scope.model_schema_change(written.on_schema_change.as_ref())?,
     })
 }

@@ -5,6 +5,7 @@
 
 mod audits;
 mod connection;
+mod contract;
 mod extract;
 mod header;
 mod limits;

@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{Scope, normalized};
+use super::{Scope, extract::Defaults, normalized};
 use crate::{
     config::{Pipeline, Project, document::Document, document::listed, raw, written::Text},
     error::{Context as _, Error, ErrorKind, Result, did_you_mean},
@@ -24,7 +24,10 @@ pub(super) fn load(project: &Project, name: &str) -> Result<Pipeline> {
     let expander = project.connections.expander();
     let scope = Scope { document: &document, expander: Some(expander) };
     let parquet = scope.parquet(written.parquet.as_ref(), project.parquet)?;
-    let extract = scope.extract(written.extract.as_deref(), &project.connections, parquet)?;
+    let on_schema_change =
+        scope.on_schema_change(written.on_schema_change.as_ref(), &project.on_schema_change)?;
+    let defaults = Defaults { parquet, on_schema_change };
+    let extract = scope.extract(written.extract.as_deref(), &project.connections, &defaults)?;
     let transform = match &written.transform {
         Some(folder) => Some(scope.models_folder(folder, &project.root)?),
         None => None,

@@ -10,8 +10,8 @@ use url::Url;
 use super::{Connections, Scope, normalized};
 use crate::{
     config::{
-        Connection, Environment, Format, Origin, ParquetConfig, Pipeline, Project, Secret,
-        WarehouseConfig,
+        Connection, Environment, Format, OnSchemaChange, Origin, ParquetConfig, Pipeline, Project,
+        Secret, WarehouseConfig,
         document::Document,
         expand::Expander,
         memory::default_memory,
@@ -77,8 +77,10 @@ impl Project {
             None => default_memory(),
         };
         let parquet = scope.parquet(written.parquet.as_ref(), ParquetConfig::default())?;
+        let on_schema_change = scope
+            .on_schema_change(written.on_schema_change.as_ref(), &OnSchemaChange::default())?;
         let connections = Connections::new(written.connections, document, expander)?;
-        Ok(Self { root, warehouse, memory, parquet, connections })
+        Ok(Self { root, warehouse, memory, parquet, on_schema_change, connections })
     }
 
     /// The names of the connections, sorted.

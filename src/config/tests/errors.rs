@@ -23,7 +23,7 @@ fn unknown_keys_are_told_with_the_nearest() {
     --> pipelines/nightly.yml:1:1: there is no key `zzz` here
     |zzz: 1
     |^
-    hint: the keys here are `description`, `extract`, `transform`, `parquet`
+    hint: the keys here are `description`, `extract`, `transform`, `parquet`, `on_schema_change`
     ");
     insta::assert_snapshot!(failure(pipeline("schedule: {cron: \"30 1 * * *\"}\n")), @r#"
     config: `pipelines/nightly.yml` is not valid; nothing was run

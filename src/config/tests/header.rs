@@ -1,7 +1,9 @@
 //! The headers of models.
 
 use super::failure;
-use crate::config::{AuditKind, Mode, ModelHeader, Origin, model_header};
+use crate::config::{
+    AuditKind, ColumnPolicy, Mode, ModelHeader, OnSchemaChange, Origin, model_header,
+};
 
 /// Reads the header in `sql`, whose YAML starts behind the word `model`.
 fn header(sql: &str) -> crate::error::Result<ModelHeader> {
@@ -60,5 +62,30 @@ fn errors_point_into_the_sql_file() {
     |	- unique: id
     | ^
     hint: indent with spaces; YAML takes no tabs
+    ");
+}
+
+#[test]
+fn a_model_accepts_its_own_changes_unless_it_says_otherwise() {
+    let rules = |yaml: &str| header(&format!("/* model\n{yaml}\n*/")).unwrap().on_schema_change;
+    assert_eq!(rules("key: a"), OnSchemaChange::accept());
+    let frozen = rules("on_schema_change: {columns: freeze}");
+    assert_eq!(frozen.columns.policy, ColumnPolicy::Freeze);
+    assert_eq!(frozen.columns.origin.unwrap().line, 2);
+    assert_eq!(frozen.types, OnSchemaChange::accept().types);
+    let refused = |yaml: &str| failure(header(&format!("/* model\n{yaml}\n*/")));
+    insta::assert_snapshot!(refused("on_schema_change: {columns: discard}"), @r"
+    model: the header of `sql/nightly/a.sql` is not valid; nothing was run
+    --> sql/nightly/a.sql:2:29: `discard` is for columns that are extracted
+    |on_schema_change: {columns: discard}
+    |                            ^
+    hint: leave the column out of the SELECT, or say `freeze`
+    ");
+    insta::assert_snapshot!(refused("on_schema_change: {tables: freeze}"), @r"
+    model: the header of `sql/nightly/a.sql` is not valid; nothing was run
+    --> sql/nightly/a.sql:2:28: `tables` is about tables that a pattern finds
+    |on_schema_change: {tables: freeze}
+    |                           ^
+    hint: a model's header takes `columns` and `types`
     ");
 }

@@ -3,7 +3,8 @@
 use super::{Folder, PROJECT, extracting, failure, pipeline};
 use crate::{
     config::{
-        AuditKind, Compression, Mask, Mode, ParquetConfig, RowCountBounds, Selection, Severity,
+        AuditKind, Compression, Mask, Mode, OnSchemaChange, ParquetConfig, RowCountBounds,
+        Selection, Severity,
     },
     types::{ByteSize, ColumnType},
 };
@@ -178,4 +179,86 @@ fn pipelines_are_listed_by_name() {
     ");
     let empty = Folder::with(&[("longshore.yml", PROJECT)]);
     assert!(empty.load().unwrap().pipelines().unwrap().is_empty());
+}
+
+/// The three rules of the table in `pipeline`, each with the line that states it.
+fn rules(pipeline: &crate::config::Pipeline, table: usize) -> String {
+    let OnSchemaChange { tables, columns, types } =
+        &pipeline.extract[0].tables[table].on_schema_change;
+    let line = |origin: &Option<crate::config::Origin>| {
+        origin.as_ref().map_or("default".to_owned(), |origin| origin.line.to_string())
+    };
+    format!(
+        "{} {}, {} {}, {} {}",
+        tables.policy,
+        line(&tables.origin),
+        columns.policy,
+        line(&columns.origin),
+        types.policy,
+        line(&types.origin)
+    )
+}
+
+#[test]
+fn schema_changes_are_ruled_by_the_innermost_word() {
+    let plain = extracting("      - public.*\n").unwrap();
+    assert_eq!(rules(&plain, 0), "evolve default, evolve default, widen default");
+    let pipeline = pipeline(
+        "on_schema_change: freeze
+extract:
+  - from: shop
+    tables:
+      - public.*
+      - table: '*.log'
+        on_schema_change: {tables: discard, columns: accept}
+      - {table: events, on_schema_change: accept}
+      - {table: users, on_schema_change: {types: widen}}
+",
+    )
+    .unwrap();
+    assert_eq!(rules(&pipeline, 0), "freeze 1, freeze 1, freeze 1");
+    assert_eq!(rules(&pipeline, 1), "discard 7, accept 7, freeze 1");
+    assert_eq!(rules(&pipeline, 2), "evolve 8, accept 8, accept 8");
+    assert_eq!(rules(&pipeline, 3), "freeze 1, freeze 1, widen 9");
+    let files = [
+        (
+            "longshore.yml",
+            "warehouse: {url: ./w}\non_schema_change: {types: freeze}\n\
+             connections:\n  shop: {url: 'sqlite:a'}\n",
+        ),
+        (
+            "pipelines/p.yml",
+            "on_schema_change: {columns: freeze}\nextract:\n  - {from: shop, tables: ['*']}\n",
+        ),
+    ];
+    let inherited = Folder::with(&files).load().unwrap().pipeline("p").unwrap();
+    assert_eq!(rules(&inherited, 0), "evolve default, freeze 1, freeze 2");
+}
+
+#[test]
+fn rules_that_mean_nothing_are_refused() {
+    let refused = |rules: &str| {
+        failure(extracting(&format!("      - {{table: orders, on_schema_change: {rules}}}\n")))
+    };
+    insta::assert_snapshot!(refused("{types: evolve}"), @r"
+    config: `pipelines/nightly.yml` is not valid; nothing was run
+    --> pipelines/nightly.yml:4:51: `evolve` is not a rule for types
+    |      - {table: orders, on_schema_change: {types: evolve}}
+    |                                                  ^
+    hint: there are `widen`, `freeze`, `accept`
+    ");
+    insta::assert_snapshot!(refused("discard"), @r"
+    config: `pipelines/nightly.yml` is not valid; nothing was run
+    --> pipelines/nightly.yml:4:43: `discard` is not one rule for all
+    |      - {table: orders, on_schema_change: discard}
+    |                                          ^
+    hint: there are `evolve`, `freeze`, `accept`
+    ");
+    insta::assert_snapshot!(refused("{tables: freeze}"), @r"
+    config: `pipelines/nightly.yml` is not valid; nothing was run
+    --> pipelines/nightly.yml:4:52: `tables` is about tables that a pattern finds
+    |      - {table: orders, on_schema_change: {tables: freeze}}
+    |                                                   ^
+    hint: this rule means one table: leave `tables` out
+    ");
 }

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use super::workspace::{Workspace, rendered};
+use super::workspace::{Workspace, as_they_are, rendered};
 use crate::{transform::Graph, types::TableName};
 
 const ORDERS: &str = "select 1 as id, 2 as customer_id, 9.5 as amount, \
@@ -19,7 +19,7 @@ async fn shop() -> Workspace {
 async fn refusal(files: &[(&str, &str)]) -> String {
     let space = shop().await;
     let models = space.models(files).unwrap();
-    let planned = space.engine.plan_models(&models, &space.schemas()).await;
+    let planned = space.engine.plan_models(&models, &space.schemas(), as_they_are).await;
     rendered(&planned.expect_err("it is refused"))
 }
 
@@ -67,7 +67,7 @@ async fn schemas_are_canonical_and_feed_later_models() {
             ("b.sql", "select name as label, cast(1 as int unsigned) as n, now() as at from shop.customers"),
         ])
         .unwrap();
-    let planned = space.engine.plan_models(&models, &space.schemas()).await.unwrap();
+    let planned = space.engine.plan_models(&models, &space.schemas(), as_they_are).await.unwrap();
     let told: Vec<_> = planned
         .iter()
         .map(|model| {

@@ -9,7 +9,7 @@ use arrow::{
 use futures::StreamExt as _;
 use object_store::{ObjectStoreExt as _, memory::InMemory};
 
-use super::workspace::{Workspace, rendered};
+use super::workspace::{Workspace, as_they_are, rendered};
 use crate::{
     error::ErrorKind,
     transform::{Engine, EngineOptions},
@@ -296,7 +296,7 @@ const SORT: &str = "select id, text from shop.large order by text, id";
 async fn a_sort_larger_than_memory_spills() {
     let space = large(ByteSize::mib(24));
     let models = space.models(&[("sorted.sql", SORT)]).unwrap();
-    let planned = space.engine.plan_models(&models, &space.schemas()).await.unwrap();
+    let planned = space.engine.plan_models(&models, &space.schemas(), as_they_are).await.unwrap();
     let mut running = space.engine.run_model(&planned[0], &space.tables).await.unwrap();
     let spill = space.root.path().join("spill");
     let (mut rows, mut last, mut spilled) = (0, i64::MIN, 0);
@@ -323,7 +323,7 @@ async fn a_sort_larger_than_memory_spills() {
 async fn too_little_memory_is_told_as_such() {
     let space = large(ByteSize::mib(2));
     let models = space.models(&[("sorted.sql", SORT)]).unwrap();
-    let planned = space.engine.plan_models(&models, &space.schemas()).await.unwrap();
+    let planned = space.engine.plan_models(&models, &space.schemas(), as_they_are).await.unwrap();
     let running = space.engine.run_model(&planned[0], &space.tables).await.unwrap();
     let mut errors = Vec::new();
     for stream in running.streams {

@@ -14,8 +14,13 @@ use crate::{
 };
 
 use crate::transform::{
-    BatchStream, Engine, EngineOptions, Model, canonical::canonical_batch, load_models,
+    BatchStream, Engine, EngineOptions, Model, Settled, canonical::canonical_batch, load_models,
 };
+
+/// Settles a model's schema when there is none to hold it to.
+pub(super) fn as_they_are(_: &Model, schema: &SchemaRef) -> Settled {
+    Settled { rows: Arc::clone(schema), table: Arc::clone(schema) }
+}
 
 pub(super) struct Workspace {
     pub root: TempDir,
@@ -89,7 +94,8 @@ impl Workspace {
 
     /// Loads, plans and runs all models, and adds what they make to the tables.
     pub(super) async fn run(&mut self, files: &[(&str, &str)]) -> Result<()> {
-        let planned = self.engine.plan_models(&self.models(files)?, &self.schemas()).await?;
+        let planned =
+            self.engine.plan_models(&self.models(files)?, &self.schemas(), as_they_are).await?;
         for model in planned {
             let streams = self.engine.run_model(&model, &self.tables).await?;
             let mut batches = Vec::new();

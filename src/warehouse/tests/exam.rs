@@ -180,6 +180,19 @@ async fn schemas_grow_by_appending_and_change_by_replacing(place: Place, format:
     );
     assert_eq!(keeper.current(&t).await.unwrap(), Some(V1));
 
+    let files: Vec<_> = after.files.iter().map(|file| file.url.clone()).collect();
+    let text = Arc::new(Schema::new(vec![Field::new("id", DataType::Utf8View, true)]));
+    let mut anew = change(&run(5), "orders", Keep::AllBut(files[..1].to_vec()), Vec::new());
+    anew.schema = text.clone();
+    assert_eq!(
+        refused(anew.clone()).await,
+        "column `id` is published as `Int64` and came as `Utf8View`",
+        "the file that stays binds the columns"
+    );
+    anew.keep = Keep::AllBut(files);
+    keeper.commit(&anew, Some(V1)).await.unwrap();
+    assert_eq!(keeper.files(&t, Version(2)).await.unwrap().schema, text);
+
     let numbers = arrow::record_batch::RecordBatch::try_from_iter_with_nullable([
         ("id", batch(7..8)["id"].clone(), true),
         ("extra", Arc::new(Int32Array::from(vec![1])) as _, true),
@@ -189,8 +202,8 @@ async fn schemas_grow_by_appending_and_change_by_replacing(place: Place, format:
     let add = site.warehouse.place(&t, &run(4), vec![staged]).await.unwrap();
     let mut replace = change(&run(4), "orders", Keep::Nothing, add);
     replace.schema = numbers.schema();
-    keeper.commit(&replace, Some(V1)).await.unwrap();
-    let after = keeper.files(&t, Version(2)).await.unwrap();
+    keeper.commit(&replace, Some(Version(2))).await.unwrap();
+    let after = keeper.files(&t, Version(3)).await.unwrap();
     assert_eq!(
         (columns(&after), site.ids(&after).await),
         (vec!["id".into(), "extra".into()], vec![7])

@@ -7,7 +7,7 @@ use crate::{
     config::Format,
     error::ErrorKind,
     types::Generation,
-    warehouse::{Keep, Published, SourceRecord, Version},
+    warehouse::{Keep, Published, SourceRecord, TableSource, Version},
 };
 
 fn see(tables: &[(&str, &[i64])]) -> Vec<(String, Vec<i64>)> {
@@ -29,6 +29,9 @@ async fn generations_pin_all_tables(place: Place, format: Format) {
     let mut second = site.publication(&run(2), &[("a", Keep::Everything, 3..5)]).await;
     let position = serde_json::json!({"kind": "sqlite", "change_counter": 7});
     second.sources = vec![SourceRecord { connection: "shop".into(), position }];
+    let source =
+        TableSource { connection: "shop".into(), schema: "public".into(), table: "a".into() };
+    second.changes[0].source = Some(source.clone());
     let published = site.warehouse.publish(second.clone()).await.unwrap();
 
     let record = published.record();
@@ -36,6 +39,7 @@ async fn generations_pin_all_tables(place: Place, format: Format) {
     assert_eq!(record.sources, second.sources);
     let (a, b) = (&record.tables[&table("a")], &record.tables[&table("b")]);
     assert_eq!((a.version, a.rows, a.files, a.changed), (Version(1), 5, 2, true));
+    assert_eq!((a.pipeline.as_ref(), a.source.as_ref()), (Some(&record.pipeline), Some(&source)));
     assert_eq!((b.version, b.rows, b.files, b.changed), (Version(0), 2, 1, false));
     assert_eq!(site.warehouse.current().await.unwrap().as_ref(), Some(record));
     assert_eq!(site.pinned().await, see(&[("a", &[0, 1, 2, 3, 4]), ("b", &[0, 1])]));

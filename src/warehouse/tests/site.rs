@@ -177,6 +177,7 @@ pub(super) fn change(run: &RunId, name: &str, keep: Keep, add: Vec<DataFile>) ->
         add,
         keep,
         cause: Cause::Load(mode),
+        source: None,
         run: run.clone(),
     }
 }
