@@ -17,6 +17,7 @@ mod expand;
 mod memory;
 mod origin;
 mod pattern;
+mod private;
 mod raw;
 mod redact;
 mod resolve;
@@ -32,10 +33,11 @@ pub use audit::{Audit, AuditKind, RowCountBounds, Severity};
 pub use environment::Environment;
 pub use origin::Origin;
 pub use pattern::{NamePattern, TablePattern};
+pub use private::{NoSecret, Privacy, read_secret};
 pub use resolve::{ModelHeader, model_header};
 pub use resolved::{
-    ColumnRules, Compression, Connection, ExtractGroup, Format, Mask, Mode, ParquetConfig,
-    Pipeline, Project, Selection, SourceKind, TableRule, WarehouseConfig,
+    ClientFiles, ColumnRules, Compression, Connection, ExtractGroup, Format, Mask, Mode,
+    ParquetConfig, Pipeline, Project, Selection, SourceKind, TableRule, WarehouseConfig,
 };
 pub use schema::{SchemaOf, json_schema};
 pub use secret::Secret;

@@ -4,7 +4,9 @@ mod crash;
 mod guest;
 mod losses;
 mod memory;
+mod secrets;
 mod shapes;
+mod tls;
 mod tpch;
 mod types;
 

@@ -1,14 +1,17 @@
 //! Connections: checked when the project is loaded as far as they are written out, expanded only
 //! when one is used.
 
-use std::{collections::BTreeMap, path::Path};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
 use url::Url;
 
 use super::Scope;
 use crate::{
     config::{
-        Connection, Secret, SourceKind,
+        ClientFiles, Connection, Secret, SourceKind,
         document::{Document, listed},
         expand::Expander,
         raw,
@@ -124,12 +127,25 @@ impl Scope<'_> {
             name: name.value.clone(),
             kind,
             url: Secret::new(url),
+            files: self.client_files(root),
             connections,
             max_lag: self.duration(written.max_lag.as_ref())?,
             statement_timeout: self.duration(written.statement_timeout.as_ref())?,
             allow_primary: self.flag(written.allow_primary.as_ref())?,
             origin: self.origin(name),
         })
+    }
+
+    fn client_files(&self, root: &Path) -> ClientFiles {
+        let variable = |name: &str| {
+            let value = self.expander.and_then(|expander| expander.environment.get(name));
+            value.filter(|value| !value.is_empty()).map(PathBuf::from)
+        };
+        ClientFiles {
+            root: root.to_owned(),
+            passfile: variable("PGPASSFILE"),
+            home: variable("HOME"),
+        }
     }
 
     /// The kind of source and the URL, a file's path made absolute. Errors never show the URL.

@@ -7,7 +7,7 @@ use sqlx::{ConnectOptions, Executor, SqliteConnection, sqlite::SqliteConnectOpti
 
 use super::*;
 use crate::{
-    config::{Origin, Secret, SourceKind},
+    config::{ClientFiles, Origin, Secret, SourceKind},
     extract::{BatchSink, Chunk, ChunkPart, ColumnRequest, SourcePosition},
     types::{Budget, TableName},
 };
@@ -39,6 +39,7 @@ fn source(path: &Path, connections: usize) -> SqliteSource {
         name: "shop".into(),
         kind: SourceKind::Sqlite,
         url: Secret::new(format!("sqlite:{}", path.display())),
+        files: ClientFiles::default(),
         connections,
         max_lag: None,
         statement_timeout: None,
