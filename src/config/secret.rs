@@ -25,13 +25,14 @@ impl Drop for Secret {
     }
 }
 
-/// Compiles for as long as [`Secret`] can't be shown: `shown` is one function for a type that is
-/// none of these things, and an ambiguous one for a type that is any.
+/// Compiles for as long as nothing that holds a [`Secret`] can be shown: `shown` is one function for
+/// a type that is none of these things, and an ambiguous one for a type that is any.
 #[cfg(test)]
 mod tests {
     use std::fmt::{Debug, Display};
 
     use super::Secret;
+    use crate::config::{Connection, Project, WarehouseConfig};
 
     trait Hidden<Because> {
         fn shown() -> bool {
@@ -49,7 +50,13 @@ mod tests {
     impl<T: serde::Serialize + ?Sized> Hidden<IsSerialize> for T {}
 
     #[test]
-    fn a_secret_cannot_be_shown() {
-        assert!(!<Secret as Hidden<_>>::shown());
+    fn what_holds_a_secret_cannot_be_shown() {
+        let shown = [
+            <Secret as Hidden<_>>::shown(),
+            <Connection as Hidden<_>>::shown(),
+            <WarehouseConfig as Hidden<_>>::shown(),
+            <Project as Hidden<_>>::shown(),
+        ];
+        assert_eq!(shown, [false; 4]);
     }
 }

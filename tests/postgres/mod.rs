@@ -2,6 +2,7 @@
 
 mod crash;
 mod guest;
+mod identifiers;
 mod losses;
 mod memory;
 mod secrets;
