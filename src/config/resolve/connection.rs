@@ -2,6 +2,7 @@
 //! when one is used.
 
 use std::{
+    borrow::Cow,
     collections::BTreeMap,
     path::{Path, PathBuf},
 };
@@ -154,7 +155,7 @@ impl Scope<'_> {
         let (scheme, rest) = text.split_once(':').unwrap_or_default();
         match scheme {
             "postgres" | "postgresql" => {
-                if let Err(error) = Url::parse(&text) {
+                if let Err(error) = Url::parse(&with_host(&text)) {
                     return Err(self
                         .wrong(written, format!("this is not a PostgreSQL URL: {error}"))
                         .hint("write it as `postgres://user:password@host:5432/database`")
@@ -186,5 +187,19 @@ impl Scope<'_> {
         let root = Url::from_directory_path(root)
             .map_err(|()| self.wrong(written, "the project's folder has no URL"))?;
         Ok(format!("sqlite://{}{}", root.path(), path.trim_start_matches("./")))
+    }
+}
+
+/// `postgres://user@/database?host=/folder` names no host before its parameters: clients of
+/// PostgreSQL allow it, the URL standard does not.
+fn with_host(url: &str) -> Cow<'_, str> {
+    let authority = url.find("://").map_or(0, |at| at + "://".len());
+    let end =
+        url.get(authority..).and_then(|rest| rest.find(['/', '?'])).map(|end| authority + end);
+    match end.and_then(|end| url.split_at_checked(end)) {
+        Some((login, rest)) if login.ends_with('@') => {
+            Cow::Owned(format!("{login}localhost{rest}"))
+        }
+        _ => Cow::Borrowed(url),
     }
 }

@@ -86,6 +86,12 @@ async fn authenticate(
         }
         match code {
             0 => return Ok(()),
+            3 if *encryption == Encryption::None && !options.host.is_local() => {
+                return Err(WireError::setup(
+                    "the server asks for the password itself over a connection that is not encrypted",
+                    "connect with `sslmode=verify-full`, or store the password as SCRAM",
+                ));
+            }
             3 => {
                 let password = password(options).await?;
                 send_password(frames, password.reveal().as_bytes()).await?;
@@ -268,6 +274,8 @@ async fn greeting(frames: &mut Frames) -> Result<Greeting, WireError> {
 
 #[cfg(test)]
 mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
     use super::*;
 
     fn chosen(offered: &[&str], encryption: &Encryption, wanted: ChannelBinding) -> Option<String> {
@@ -276,6 +284,27 @@ mod tests {
         let first = ScramSha256::new(b"", binding);
         let message = String::from_utf8_lossy(first.message()).into_owned();
         Some(format!("{mechanism} {}", message.split(",,").next().unwrap_or_default()))
+    }
+
+    #[tokio::test]
+    async fn a_password_itself_is_not_sent_in_the_clear() {
+        for (host, encryption, is_sent) in [
+            ("db.example", Encryption::None, false),
+            ("db.example", Encryption::Tls(None), true),
+            ("127.0.0.1", Encryption::None, true),
+        ] {
+            let url = format!("postgres://u:hush@{host}/d?sslmode=disable");
+            let options = WireOptions::parse(&Secret::new(url)).unwrap();
+            let (ours, mut theirs) = tokio::io::duplex(1024);
+            theirs.write_all(b"R\0\0\0\x08\0\0\0\x03").await.unwrap();
+            theirs.shutdown().await.unwrap();
+            let mut frames = Frames::new(Box::new(ours), None);
+            let failed = authenticate(&mut frames, &encryption, &options).await.unwrap_err();
+            drop(frames);
+            let mut sent = Vec::new();
+            theirs.read_to_end(&mut sent).await.unwrap();
+            assert_eq!(!sent.is_empty(), is_sent, "{host}: {failed}");
+        }
     }
 
     #[test]
