@@ -78,16 +78,16 @@ impl Output {
         Self { writer: io::BufWriter::new(Box::new(io::stdout().lock())), paint, width }
     }
 
-    /// Writes `text` as it is.
+    /// Writes `text`, control characters in it escaped.
     pub(crate) fn print(&mut self, text: &str) -> Outcome {
-        Ok(self.writer.write_all(text.as_bytes())?)
+        Ok(self.writer.write_all(self.paint.tamed(text).as_bytes())?)
     }
 
     /// Writes `value` as indented JSON and a newline.
     pub(crate) fn json(&mut self, value: &impl serde::Serialize) -> Outcome {
         let text = serde_json::to_string_pretty(value)
             .map_err(|error| Error::internal(format!("a result can't be JSON: {error}")))?;
-        self.print(&(text + "\n"))
+        Ok(self.writer.write_all((text + "\n").as_bytes())?)
     }
 
     /// The stream itself, for rows.
@@ -159,8 +159,9 @@ impl Talk {
         self.raw(&render::error(error, self.paint));
     }
 
-    /// Writes `text` as it is, above any bars.
+    /// Writes `text` above any bars, control characters in it escaped.
     pub(crate) fn raw(&self, text: &str) {
+        let text = self.paint.tamed(text);
         self.bars.suspend(|| {
             let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
             // Talk that nobody hears must not stop the work.
@@ -197,7 +198,9 @@ impl Talk {
 /// Log lines are talk.
 impl Write for Talk {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.raw(&String::from_utf8_lossy(bytes));
+        // An event is one line, whatever it tells of.
+        let text = String::from_utf8_lossy(bytes);
+        self.raw(&format!("{}\n", render::visible(text.trim_end_matches('\n'))));
         Ok(bytes.len())
     }
 

@@ -1,7 +1,14 @@
 //! Where variables come from: the process's environment, then the project's `.env`.
 
-use std::{collections::BTreeMap, fs, io, path::Path, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    fs::File,
+    io::{self, Read as _},
+    path::Path,
+    sync::{Arc, Once},
+};
 
+use super::private::is_exposed;
 use crate::error::{Error, ErrorKind, Result};
 
 type Lookup = dyn Fn(&str) -> Option<String> + Send + Sync;
@@ -27,20 +34,42 @@ impl Environment {
         (self.0)(name)
     }
 
-    /// These variables, and behind them those of `.env` in `root`, where there is one.
+    /// These variables, and behind them those of `.env` in `root`, where there is one. That others
+    /// can read it is told when a variable of it is used, once.
     pub(super) fn with_dotenv(&self, root: &Path) -> Result<Self> {
         let unreadable = |why: String| {
             Error::new(ErrorKind::Config, "`.env` can't be read; nothing was run").because(why)
         };
-        let text = match fs::read_to_string(root.join(".env")) {
-            Ok(text) => text,
+        let (text, is_exposed) = match read(&root.join(".env")) {
+            Ok(read) => read,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(self.clone()),
             Err(error) => return Err(unreadable(error.to_string())),
         };
         let variables = dotenv(&text).map_err(unreadable)?;
-        let first = self.clone();
-        Ok(Self::new(move |name| first.get(name).or_else(|| variables.get(name).cloned())))
+        let (first, told) = (self.clone(), Once::new());
+        Ok(Self::new(move |name| {
+            first.get(name).or_else(|| {
+                let value = variables.get(name).cloned()?;
+                if is_exposed {
+                    told.call_once(|| {
+                        tracing::warn!(
+                            "others may read `.env`, and its values are used: `chmod 600 .env`"
+                        );
+                    });
+                }
+                Some(value)
+            })
+        }))
     }
+}
+
+/// The file's text, and whether others than its owner may read it.
+fn read(path: &Path) -> io::Result<(String, bool)> {
+    let mut file = File::open(path)?;
+    let is_exposed = is_exposed(&file.metadata()?);
+    let mut text = String::new();
+    file.read_to_string(&mut text)?;
+    Ok((text, is_exposed))
 }
 
 /// Whether `name` can name a variable.
@@ -103,6 +132,8 @@ fn dotenv_value(text: &str) -> Result<String, &'static str> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]

@@ -1,21 +1,29 @@
 //! What stands behind `${…}` in a value.
 //!
-//! `${NAME}` a variable, `${NAME:-default}` a variable or else a text, `${file:path}` a file's
-//! text, `${command:…}` what a command prints, `$${` a literal `${`. What comes out is a value
-//! and nothing else: it is never read as YAML, and never searched for `${…}` again.
+//! `${NAME}` a variable, `${NAME:-default}` a variable or else a text, `${file:path}` the text of a
+//! file that only its owner may read, `${credential:name}` the text of one in
+//! `$CREDENTIALS_DIRECTORY`, `${command:…}` what a command prints, `$${` a literal `${`. What comes
+//! out is a value and nothing else: it is never read as YAML, and never searched for `${…}` again.
 
-use std::{fs::File, io::Read as _, path::PathBuf, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use super::{
     command,
     document::Document,
     environment::{Environment, is_variable_name},
+    private::{NoSecret, Privacy, read_secret},
     written::Text,
 };
 use crate::error::{Error, Result};
 
 /// How long a command may take.
 const COMMAND_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Names the folder that a service manager puts our secrets into.
+const CREDENTIALS: &str = "CREDENTIALS_DIRECTORY";
 
 /// Gives values to references. Cheap to clone.
 #[derive(Clone)]
@@ -63,7 +71,11 @@ impl Expander {
             return Ok(value.unwrap_or_else(|| default.to_owned()));
         }
         match inner.split_once(':') {
-            Some(("file", path)) => self.file(path.trim()),
+            Some(("file", path)) => {
+                let path = path.trim();
+                file(&self.root.join(path), Privacy::Owner, path.as_ref())
+            }
+            Some(("credential", name)) => self.credential(name.trim()),
             Some(("command", command)) => command::run(command, &self.root, COMMAND_TIMEOUT)
                 .map(|printed| without_newline(&printed).to_owned())
                 .map_err(|why| {
@@ -76,47 +88,71 @@ impl Expander {
                 ))
             }),
             _ => Err(Wrong::new("this is not a reference").hint(
-                "there are `${NAME}`, `${NAME:-default}`, `${file:path}` and `${command:…}`; \
-                 `$${` is a literal `${`",
+                "there are `${NAME}`, `${NAME:-default}`, `${file:path}`, `${credential:name}` and \
+                 `${command:…}`; `$${` is a literal `${`",
             )),
         }
     }
 
-    fn file(&self, path: &str) -> Result<String, Wrong> {
-        let unreadable = |why: String| Wrong::new(format!("the file can't be read: {why}"));
-        let mut text = String::new();
-        File::open(self.root.join(path))
-            .and_then(|file| file.take(command::LONGEST_VALUE + 1).read_to_string(&mut text))
-            .map_err(|error| unreadable(error.to_string()))?;
-        if text.len() as u64 > command::LONGEST_VALUE {
-            return Err(unreadable("it is larger than 64 KiB".to_owned()));
+    /// What a service manager gave us: systemd's `LoadCredential=` and `SetCredential=`, or any
+    /// other folder of secrets that the variable names.
+    fn credential(&self, name: &str) -> Result<String, Wrong> {
+        if name.is_empty() || name.contains('/') || matches!(name, "." | "..") {
+            return Err(Wrong::new("a credential's name is a file's name, without a folder"));
         }
-        Ok(without_newline(&text).to_owned())
+        let folder = self.environment.get(CREDENTIALS).filter(|folder| !folder.is_empty());
+        let folder = folder.ok_or_else(|| {
+            Wrong::new(format!("`{CREDENTIALS}` is not set, so there are no credentials")).hint(
+                format!(
+                    "systemd sets it for a unit with `LoadCredential={name}:/path`; for secrets of \
+                     Docker or Kubernetes set it to their folder, such as `/run/secrets`"
+                ),
+            )
+        })?;
+        // Who may read it, the folder says: it was made for this process, and the files in it may
+        // well be open to all who can enter.
+        let path = self.root.join(folder).join(name);
+        file(&path, Privacy::Folder, &path)
     }
+}
+
+/// The text of the file at `path`, without the line break that editors add.
+fn file(path: &Path, privacy: Privacy, shown: &Path) -> Result<String, Wrong> {
+    let text = read_secret(path, privacy).map_err(|why| {
+        let wrong = Wrong::new(match &why {
+            NoSecret::Unreadable(why) => format!("the file can't be read: {why}"),
+            why => format!("the file {}", why.reason()),
+        });
+        match why {
+            NoSecret::Exposed(_) => wrong
+                .hint(why.remedy(shown))
+                .hint("a secret that Docker or Kubernetes mounted is read by `${credential:name}`"),
+            _ => wrong,
+        }
+    })?;
+    Ok(without_newline(text.reveal()).to_owned())
 }
 
 /// Why a reference has no value.
 struct Wrong {
     detail: String,
-    hint: Option<String>,
+    hints: Vec<String>,
 }
 
 impl Wrong {
     fn new(detail: impl Into<String>) -> Self {
-        Self { detail: detail.into(), hint: None }
+        Self { detail: detail.into(), hints: Vec::new() }
     }
 
-    fn hint(self, hint: impl Into<String>) -> Self {
-        Self { hint: Some(hint.into()), ..self }
+    fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hints.push(hint.into());
+        self
     }
 
     /// The error at the place of the reference `whole` in `written`.
     fn tell(self, whole: &str, written: &Text, document: &Document) -> Error {
         let error = document.wrong(&document.origin_within(written, whole), self.detail);
-        match self.hint {
-            Some(hint) => error.hint(hint),
-            None => error,
-        }
+        self.hints.into_iter().fold(error, Error::hint)
     }
 }
 
@@ -193,15 +229,21 @@ fn closing_brace(body: &str) -> Option<usize> {
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
+    use std::{fs, os::unix::fs::PermissionsExt as _};
 
     use super::*;
     use crate::config::Origin;
 
     fn expand(text: &str) -> Result<String> {
         let root = tempfile::tempdir().unwrap();
-        fs::write(root.path().join("pw.txt"), "from file\n").unwrap();
-        let environment = Environment::new(|name| match name {
+        for (name, mode) in [("pw.txt", 0o400), ("open.txt", 0o640)] {
+            let path = root.path().join(name);
+            fs::write(&path, "from file\n").unwrap();
+            fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+        }
+        let folder = root.path().to_str().unwrap().to_owned();
+        let environment = Environment::new(move |name| match name {
+            CREDENTIALS => Some(folder.clone()),
             "HOST" => Some("db".to_owned()),
             "TRICK" => Some("${HOST}: [a]".to_owned()),
             "EMPTY" => Some(String::new()),
@@ -225,6 +267,8 @@ mod tests {
             ("${NONE:-}", ""),
             ("${NONE:-file:x}", "file:x"),
             ("${file:pw.txt}!", "from file!"),
+            ("${credential:pw.txt}", "from file"),
+            ("${credential: open.txt }", "from file"),
             ("${command:cat pw.txt; echo}", "from file\n"),
             ("${command:printf '{%s}' ${X:-y}}", "{y}"),
         ] {
@@ -247,7 +291,27 @@ mod tests {
             let place = told(text);
             assert_eq!((place.column, place.detail.as_str()), (column, detail), "{text}");
         }
-        assert!(told("${file:none}").detail.starts_with("the file can't be read: "));
+        assert_eq!(told("${file:none}").detail, "the file does not exist");
+    }
+
+    #[test]
+    fn a_file_that_others_may_read_is_no_secret() {
+        let error = expand("${file:open.txt}").unwrap_err();
+        insta::assert_snapshot!(error.place().unwrap().detail, @"the file holds a secret, and others than its owner may use it (mode 0640)");
+        assert_eq!(error.hints()[0], "chmod 600 open.txt");
+    }
+
+    #[test]
+    fn a_credential_lies_in_its_folder_and_nowhere_else() {
+        for name in ["../pw.txt", "/etc/passwd", "..", ".", ""] {
+            let error = expand(&format!("${{credential:{name}}}")).unwrap_err();
+            let detail = &error.place().unwrap().detail;
+            assert_eq!(detail, "a credential's name is a file's name, without a folder", "{name}");
+        }
+        let nowhere =
+            Expander { root: PathBuf::from("/"), environment: Environment::new(|_| None) };
+        let why = nowhere.value("credential:pw.txt").err().unwrap();
+        assert!(why.hints[0].contains("LoadCredential=pw.txt"), "{:?}", why.hints);
     }
 
     #[test]

@@ -18,6 +18,7 @@ mod expand;
 mod memory;
 mod origin;
 mod pattern;
+mod private;
 mod raw;
 mod redact;
 mod resolve;
@@ -34,10 +35,11 @@ pub use contract::{ColumnPolicy, OnSchemaChange, SchemaRule, TablePolicy, TypePo
 pub use environment::Environment;
 pub use origin::Origin;
 pub use pattern::{NamePattern, TablePattern};
+pub use private::{NoSecret, Privacy, read_secret};
 pub use resolve::{ModelHeader, model_header};
 pub use resolved::{
-    ColumnRules, Compression, Connection, ExtractGroup, Format, Limits, Mask, Mode, ParquetConfig,
-    Pipeline, Project, Selection, SourceKind, TableRule, WarehouseConfig,
+    ClientFiles, ColumnRules, Compression, Connection, ExtractGroup, Format, Limits, Mask, Mode,
+    ParquetConfig, Pipeline, Project, Selection, SourceKind, TableRule, WarehouseConfig,
 };
 pub use schema::{SchemaOf, json_schema};
 pub use secret::Secret;

@@ -23,18 +23,23 @@ pub(super) fn redacted(text: &str) -> String {
     shown
 }
 
-/// What stands between `:` and the last `@` in `scheme://user:password@host`.
+/// What stands between `:` and the last `@` in `scheme://user:password@host`, and in the same
+/// without its scheme.
 fn passwords_in_urls(line: &str) -> impl Iterator<Item = Range<usize>> {
-    line.match_indices("://").filter_map(|(at, mark)| {
-        let start = at + mark.len();
-        let rest = line.get(start..)?;
-        let end = rest.find(|c: char| c.is_whitespace() || c == '"' || c == '\'');
-        let rest = rest.get(..end.unwrap_or(rest.len()))?;
-        let (login, _) = rest.rsplit_once('@')?;
-        let colon = login.find(':')?;
-        let password = start + colon + 1..start + login.len();
-        (!is_reference(line.get(password.clone())?)).then_some(password)
-    })
+    let is_end = |c: char| c.is_whitespace() || c == '"' || c == '\'';
+    line.split_inclusive(is_end)
+        .scan(0, |next, word| {
+            let start = *next;
+            *next += word.len();
+            Some((start, word))
+        })
+        .filter_map(|(start, word)| {
+            let (login, _) = word.rsplit_once('@')?;
+            let from = login.find("://").map_or(0, |at| at + "://".len());
+            let colon = from + login.get(from..)?.find(':')?;
+            let password = start + colon + 1..start + login.len();
+            (!is_reference(line.get(password.clone())?)).then_some(password)
+        })
 }
 
 /// What stands behind `name:` or `name=` where the name tells of a secret.
@@ -78,6 +83,8 @@ mod tests {
             ("o: {\"api_token\": abc, b: c}", "o: {\"api_token\": ***, b: c}"),
             ("sas_token: ${SAS:-x}", "sas_token: ${SAS:-x}"),
             ("url: postgres://etl@db:5432/x", "url: postgres://etl@db:5432/x"),
+            ("url: etl:abc@db/x", "url: etl:***@db/x"),
+            ("{url: 'etl:a@c@db/x'}", "{url: 'etl:***@db/x'}"),
             ("key: [id]\r\n", "key: [id]\r\n"),
         ] {
             assert_eq!(redacted(text), shown);

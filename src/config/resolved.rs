@@ -97,6 +97,8 @@ pub struct Connection {
     pub kind: SourceKind,
     /// The whole URL, credentials included. A relative `sqlite:` path is already joined to the root.
     pub url: Secret,
+    /// Where files lie that the URL names, or that clients of its kind look for by themselves.
+    pub files: ClientFiles,
     /// Whether a server that is not a replica may be read.
     pub allow_primary: bool,
     /// What a run must not exceed on it.
@@ -145,6 +147,17 @@ impl Default for Limits {
             window: None,
         }
     }
+}
+
+/// Where a client's files lie: certificates, keys, passwords.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ClientFiles {
+    /// What relative paths are relative to: the project's folder.
+    pub root: PathBuf,
+    /// `PGPASSFILE`, where it is set.
+    pub passfile: Option<PathBuf>,
+    /// The user's home, where it is known.
+    pub home: Option<PathBuf>,
 }
 
 /// Which source a connection leads to, by its URL's scheme.

@@ -244,6 +244,7 @@ impl Plan {
     /// Checks what the plan would publish against what is published, and plans the audits.
     async fn settle(&self, mut known: BTreeMap<TableName, SchemaRef>) -> Result<()> {
         let targets = self.targets();
+        target::refuse_homeless(&targets)?;
         target::refuse_folded_names(&targets, self.base.as_ref())?;
         for target in &targets {
             known.insert(target.table.clone(), target.schema.clone());

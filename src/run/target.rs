@@ -45,3 +45,16 @@ pub(super) fn refuse_folded_names(
     }
     Ok(())
 }
+
+/// Every table gets a folder of its own, whose name file systems must take.
+pub(super) fn refuse_homeless(targets: &[Target]) -> Result<()> {
+    match targets.iter().find(|target| !target.table.has_place()) {
+        Some(Target { table, .. }) => Err(Error::new(
+            ErrorKind::Config,
+            format!("`{table}` can't be the name of a folder; nothing was extracted"),
+        )
+        .because("a name is empty, or longer than 255 bytes where each odd byte counts three times")
+        .hint("give it another name with `as:`, or rename the model's file")),
+        None => Ok(()),
+    }
+}

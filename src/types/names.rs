@@ -26,6 +26,12 @@ impl TableName {
         format!("{}/{}", path_segment(&self.schema), path_segment(&self.table))
     }
 
+    /// Whether the folder can exist: file systems take segments of up to 255 bytes, and an empty
+    /// one would be the folder above.
+    pub fn has_place(&self) -> bool {
+        self.folder().split('/').all(|segment| (1..=255).contains(&segment.len()))
+    }
+
     /// The name as SQL: quoted where it needs quotes.
     pub fn quoted(&self) -> String {
         format!("{}.{}", quote(&self.schema), quote(&self.table))
@@ -180,6 +186,8 @@ impl fmt::Display for Generation {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -190,6 +198,50 @@ mod tests {
         assert_eq!(folder("_longshore", "x"), "~5flongshore/x");
         assert_eq!(folder("Shop", "~"), "Shop/~7e");
         assert_eq!(folder("a", "é"), "a/~c3~a9");
+    }
+
+    fn any_name() -> impl Strategy<Value = String> {
+        prop_oneof![
+            any::<String>(),
+            // What paths, URLs and our own encoding are made of, and what looks like it.
+            proptest::collection::vec(
+                prop::sample::select(vec!["a", "A", "_", ".", "/", "~", "2e", "%", "\\", " ", "é"]),
+                0..8
+            )
+            .prop_map(|parts| parts.concat()),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn a_folder_says_its_name_and_stays_below_the_root(
+            schema in any_name(), table in any_name(), other in any_name(),
+        ) {
+            let name = TableName::new(&schema, &table);
+            let folder = name.folder();
+            prop_assert_eq!(folder.split('/').count(), 2);
+            let readable = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.~/".contains(&byte);
+            prop_assert!(folder.bytes().all(readable));
+            prop_assert!(!folder.split('/').any(|part| part.starts_with(['.', '_'])));
+            for (one, two) in [(&table, &other), (&schema, &other)] {
+                prop_assert_eq!(one == two, path_segment(one) == path_segment(two));
+            }
+            let short = schema.len().max(table.len()) < 86;
+            prop_assert!(!short || name.has_place() != (schema.is_empty() || table.is_empty()));
+        }
+    }
+
+    #[test]
+    fn a_folder_has_a_name_that_file_systems_take() {
+        for (table, has_place) in [
+            ("a".repeat(255), true),
+            ("a".repeat(256), false),
+            ("é".repeat(42), true),
+            ("é".repeat(43), false),
+            (String::new(), false),
+        ] {
+            assert_eq!(TableName::new("s", &table).has_place(), has_place, "{table}");
+        }
     }
 
     #[test]

@@ -9,12 +9,14 @@
 //! | `postgres`  | a primary and its hot standby, a database of its own for each test           |
 //! | `tpch`      | TPC-H tables at any scale                                                    |
 //! | `s3`        | an S3 server, a bucket of its own for each test                              |
-//! | `proxy`     | a TCP proxy that cuts, resets, stalls or swallows answers                    |
+//! | `proxy`     | a TCP proxy that cuts, resets, stalls, garbles or swallows answers           |
+//! | `certificates` | a certificate authority, and certificates that are right or wrong         |
 //! | `readers`   | what deltalake, DuckDB and pyarrow find in a published table                 |
 //! | `workspace` | a project folder, the program run in it, its output as a snapshot            |
 //! | `guardian`  | children that die with us; `wait` waits for conditions                       |
 #![allow(dead_code, reason = "each area of tests uses its own part of the harness")]
 
+pub(crate) mod certificates;
 pub(crate) mod guardian;
 pub(crate) mod postgres;
 pub(crate) mod proxy;

@@ -416,7 +416,8 @@ fn as_server(program: &str) -> Command {
     command
 }
 
-fn give_to_server(folder: &Path) {
+/// Makes the user that servers run as the owner of a file or a folder.
+pub(crate) fn give_to_server(folder: &Path) {
     if is_root() {
         let mut command = Command::new("chown");
         command.arg("postgres:").arg(folder);

@@ -2,7 +2,10 @@
 
 use std::{
     net::{SocketAddr, TcpListener as StdListener},
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
     thread,
 };
 
@@ -26,6 +29,11 @@ pub(crate) enum Fault {
     /// The connection is reset after so many bytes of answers.
     Reset {
         /// Bytes that still arrive.
+        after: u64,
+    },
+    /// The byte after so many bytes of answers arrives with one of its bits flipped.
+    Corrupt {
+        /// Bytes that arrive before it.
         after: u64,
     },
     /// After so many bytes of answers nothing comes any more, and nobody says why.
@@ -89,26 +97,35 @@ impl Proxy {
 
     /// From now on the next `times` connections that get so far meet `fault`.
     pub(crate) fn inject(&self, fault: Fault, times: usize) {
-        *self.plan.0.lock().unwrap() = Some((fault, times));
+        *self.plan.due.lock().unwrap() = Some((fault, times));
+    }
+
+    /// The most bytes of answers that one connection has had so far.
+    pub(crate) fn longest(&self) -> u64 {
+        self.plan.longest.load(Ordering::Relaxed)
     }
 
     /// How many times the injected fault has yet to happen.
     pub(crate) fn pending(&self) -> usize {
-        self.plan.0.lock().unwrap().as_ref().map_or(0, |(_, times)| *times)
+        self.plan.due.lock().unwrap().as_ref().map_or(0, |(_, times)| *times)
     }
 }
 
 #[derive(Default)]
-struct Plan(Mutex<Option<(Fault, usize)>>);
+struct Plan {
+    due: Mutex<Option<(Fault, usize)>>,
+    /// The most bytes of answers that one connection has had.
+    longest: AtomicU64,
+}
 
 impl Plan {
     fn fault(&self) -> Option<Fault> {
-        self.0.lock().unwrap().as_ref().filter(|(_, times)| *times > 0).map(|(it, _)| it.clone())
+        self.due.lock().unwrap().as_ref().filter(|(_, times)| *times > 0).map(|(it, _)| it.clone())
     }
 
     /// Takes one of the remaining times, if there is one.
     fn claim(&self) -> bool {
-        let mut plan = self.0.lock().unwrap();
+        let mut plan = self.due.lock().unwrap();
         match plan.as_mut() {
             Some((_, times)) if *times > 0 => {
                 *times -= 1;
@@ -203,6 +220,13 @@ async fn answer(
             Some(Fault::Stall { after }) => (after, End::Stall),
             _ => (u64::MAX, End::Close),
         };
+        if let Some(Fault::Corrupt { after }) = plan.fault()
+            && let Some(at) = after.checked_sub(passed)
+            && at < read as u64
+            && plan.claim()
+        {
+            buffer[at as usize] ^= 1;
+        }
         let is_last = passed + read as u64 > limit && plan.claim();
         let part = if is_last { limit.saturating_sub(passed) as usize } else { read };
         if to.write_all(&buffer[..part]).await.is_err() {
@@ -212,5 +236,6 @@ async fn answer(
             return end;
         }
         passed += read as u64;
+        plan.longest.fetch_max(passed, Ordering::Relaxed);
     }
 }

@@ -4,11 +4,14 @@ mod contracts;
 mod crash;
 mod faults;
 mod guest;
+mod identifiers;
 mod limits;
 mod losses;
 mod memory;
 mod roles;
+mod secrets;
 mod shapes;
+mod tls;
 mod tpch;
 mod types;
 

@@ -1,14 +1,18 @@
 //! Connections: checked when the project is loaded as far as they are written out, expanded only
 //! when one is used.
 
-use std::{collections::BTreeMap, path::Path};
+use std::{
+    borrow::Cow,
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
 use url::Url;
 
 use super::Scope;
 use crate::{
     config::{
-        Connection, Secret, SourceKind,
+        ClientFiles, Connection, Secret, SourceKind,
         document::{Document, listed},
         expand::Expander,
         raw,
@@ -117,10 +121,23 @@ impl Scope<'_> {
             name: name.value.clone(),
             kind,
             url: Secret::new(url),
+            files: self.client_files(root),
             allow_primary,
             limits,
             origin: self.origin(name),
         })
+    }
+
+    fn client_files(&self, root: &Path) -> ClientFiles {
+        let variable = |name: &str| {
+            let value = self.expander.and_then(|expander| expander.environment.get(name));
+            value.filter(|value| !value.is_empty()).map(PathBuf::from)
+        };
+        ClientFiles {
+            root: root.to_owned(),
+            passfile: variable("PGPASSFILE"),
+            home: variable("HOME"),
+        }
     }
 
     /// The kind of source and the URL, a file's path made absolute. Errors never show the URL.
@@ -129,7 +146,7 @@ impl Scope<'_> {
         let (scheme, rest) = text.split_once(':').unwrap_or_default();
         match scheme {
             "postgres" | "postgresql" => {
-                if let Err(error) = Url::parse(&text) {
+                if let Err(error) = Url::parse(&with_host(&text)) {
                     return Err(self
                         .wrong(written, format!("this is not a PostgreSQL URL: {error}"))
                         .hint("write it as `postgres://user:password@host:5432/database`")
@@ -161,5 +178,19 @@ impl Scope<'_> {
         let root = Url::from_directory_path(root)
             .map_err(|()| self.wrong(written, "the project's folder has no URL"))?;
         Ok(format!("sqlite://{}{}", root.path(), path.trim_start_matches("./")))
+    }
+}
+
+/// `postgres://user@/database?host=/folder` names no host before its parameters: clients of
+/// PostgreSQL allow it, the URL standard does not.
+fn with_host(url: &str) -> Cow<'_, str> {
+    let authority = url.find("://").map_or(0, |at| at + "://".len());
+    let end =
+        url.get(authority..).and_then(|rest| rest.find(['/', '?'])).map(|end| authority + end);
+    match end.and_then(|end| url.split_at_checked(end)) {
+        Some((login, rest)) if login.ends_with('@') => {
+            Cow::Owned(format!("{login}localhost{rest}"))
+        }
+        _ => Cow::Borrowed(url),
     }
 }

@@ -128,6 +128,15 @@ connections:
 }
 
 #[test]
+fn a_socket_is_named_as_clients_of_postgresql_name_it() {
+    for url in ["postgres://u@/d?host=/run/pg", "postgres:///d?user=u&host=/run/pg"] {
+        let yaml = format!("warehouse: {{url: w}}\nconnections: {{a: {{url: '{url}'}}}}\n");
+        let project = Folder::with(&[("longshore.yml", yaml.as_str())]).load().unwrap();
+        assert_eq!(project.connection("a").unwrap().url.reveal(), url);
+    }
+}
+
+#[test]
 fn variables_also_come_from_dotenv() {
     let folder = Folder::with(&[
         ("longshore.yml", "warehouse: {url: '${PLACE}', options: {a: '${SET}'}}"),

@@ -82,7 +82,7 @@ impl PostgresSource {
     /// When its URL is not one of a PostgreSQL server.
     pub fn new(connection: &Connection) -> Result<Self> {
         Ok(Self {
-            options: WireOptions::parse(&connection.url)?,
+            options: WireOptions::parse(&connection.url)?.with_files(&connection.files),
             connection: connection.clone(),
             known: Mutex::default(),
         })

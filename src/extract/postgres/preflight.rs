@@ -38,6 +38,7 @@ pub(super) async fn preflight(
     }
     let replay = Replay::ask(connection).await?;
     let mut facts = vec![format!("database `{}` on `{}`", place.database, place.host)];
+    facts.extend(connection.protection().map(ToString::to_string));
     facts.extend(replay.fact());
     refusals.extend(replay.refusal(terms));
     refusals.extend(ceilings.busy(connection).await?);

@@ -7,7 +7,7 @@ use sqlx::{ConnectOptions, Executor, SqliteConnection, sqlite::SqliteConnectOpti
 
 use super::*;
 use crate::{
-    config::{Limits, Origin, Secret, SourceKind},
+    config::{ClientFiles, Limits, Origin, Secret, SourceKind},
     extract::{BatchSink, Chunk, ChunkPart, ColumnRequest, SourcePosition},
     types::{Budget, TableName},
 };
@@ -39,6 +39,7 @@ fn source(path: &Path, connections: usize) -> SqliteSource {
         name: "shop".into(),
         kind: SourceKind::Sqlite,
         url: Secret::new(format!("sqlite:{}", path.display())),
+        files: ClientFiles::default(),
         limits: Limits { connections, ..Limits::default() },
         allow_primary: false,
         origin: Origin::start("longshore.yml", ""),

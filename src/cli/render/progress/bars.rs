@@ -13,7 +13,7 @@ use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 use super::{Level, running, words};
 use crate::{
     cli::{
-        render::{count, duration},
+        render::{count, duration, visible},
         talk::Talk,
     },
     run::{Event, Observer},
@@ -207,7 +207,7 @@ fn plain() -> ProgressStyle {
 }
 
 fn table_style(table: &TableName, estimate: Option<u64>, width: usize) -> ProgressStyle {
-    let name = table.to_string();
+    let name = visible(&table.to_string()).into_owned();
     let line = move |state: &ProgressState, out: &mut dyn fmt::Write| {
         let line = running(&name, state.pos(), estimate, state.per_sec(), width);
         // The sink is a string in memory.

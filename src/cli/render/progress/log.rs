@@ -9,7 +9,7 @@ use std::{
 use super::{Level, words};
 use crate::{
     cli::{
-        render::plural,
+        render::{plural, visible},
         talk::{Detail, Talk},
     },
     run::{Event, Observer},
@@ -74,6 +74,7 @@ pub(crate) fn stamped(at: jiff::Timestamp, level: Level, text: &str) -> String {
         Level::Info => "INFO",
         Level::Warn => "WARN",
     };
+    let text = visible(text);
     format!("{} {level} {text}\n", at.strftime("%Y-%m-%dT%H:%M:%S%.3fZ"))
 }
 

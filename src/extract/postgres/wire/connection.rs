@@ -13,6 +13,7 @@ use super::{
     frame::{Frames, text},
     login,
     options::WireOptions,
+    protection::Protection,
     socket,
 };
 
@@ -20,9 +21,16 @@ use super::{
 pub struct WireConnection {
     pub(super) frames: Frames,
     cancel_key: CancelKey,
-    parameters: HashMap<String, String>,
+    facts: Box<Facts>,
     /// A statement was sent and its end was not read: nothing else may be sent.
     pub(super) busy: bool,
+}
+
+/// What is known of a session beside its statements.
+#[derive(Default)]
+struct Facts {
+    parameters: HashMap<String, String>,
+    protection: Option<Protection>,
 }
 
 impl WireConnection {
@@ -54,13 +62,14 @@ impl WireConnection {
         let mut frames = Frames::new(way.socket, options.read_timeout);
         let greeting = login::log_in(&mut frames, &way.encryption, options, startup).await?;
         let login::Greeting { cancel_key, parameters } = greeting;
-        Ok(Self { frames, cancel_key, parameters, busy: false })
+        let facts = Box::new(Facts { parameters, protection: Some(way.protection) });
+        Ok(Self { frames, cancel_key, facts, busy: false })
     }
 
     /// A session over `frames` whose login is done.
     #[cfg(test)]
     pub(super) fn of(frames: Frames) -> Self {
-        Self { frames, cancel_key: CancelKey::NONE, parameters: HashMap::new(), busy: true }
+        Self { frames, cancel_key: CancelKey::NONE, facts: Box::default(), busy: true }
     }
 
     /// From now on the connection counts as lost when the server stays silent for `longest` while we
@@ -74,10 +83,15 @@ impl WireConnection {
         self.cancel_key
     }
 
+    /// How the connection is protected from others.
+    pub fn protection(&self) -> Option<&Protection> {
+        self.facts.protection.as_ref()
+    }
+
     /// What the server reported of itself when the session began: `server_version`,
     /// `in_hot_standby`, `TimeZone` and such.
     pub fn parameter(&self, name: &str) -> Option<&str> {
-        self.parameters.get(name).map(String::as_str)
+        self.facts.parameters.get(name).map(String::as_str)
     }
 
     /// Runs `sql`, any number of statements, and gives the rows of all of them as text.
@@ -114,7 +128,7 @@ impl WireConnection {
     fn parameter_changed(&mut self, body: &[u8]) -> Result<(), WireError> {
         let (name, rest) = text(body)?;
         let (value, _) = text(rest)?;
-        self.parameters.insert(name.to_owned(), value.to_owned());
+        self.facts.parameters.insert(name.to_owned(), value.to_owned());
         Ok(())
     }
 

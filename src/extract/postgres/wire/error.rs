@@ -2,6 +2,9 @@
 
 use std::{fmt, io, time::Duration};
 
+use tokio_rustls::rustls::Error as TlsError;
+
+use super::tls;
 use crate::error::{Error, ErrorKind};
 
 /// An error of the wire. Never holds a credential; a server's own words are shown only where they
@@ -60,6 +63,10 @@ impl WireError {
     }
 
     pub(super) fn lost(error: &io::Error) -> Self {
+        let tls = error.get_ref().and_then(|inner| inner.downcast_ref::<TlsError>());
+        if let Some(refused) = tls.and_then(tls::client_refused) {
+            return refused;
+        }
         match error.kind() {
             io::ErrorKind::UnexpectedEof => Self::closed(),
             _ => Self::Lost(format!("the connection was lost: {error}")),

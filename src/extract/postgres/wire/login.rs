@@ -19,6 +19,7 @@ use super::{
     options::{ChannelBinding, WireOptions},
     socket::Encryption,
 };
+use crate::config::Secret;
 
 /// What the server says of itself when it is ready.
 pub(super) struct Greeting {
@@ -85,16 +86,23 @@ async fn authenticate(
         }
         match code {
             0 => return Ok(()),
+            3 if *encryption == Encryption::None && !options.host.is_local() => {
+                return Err(WireError::setup(
+                    "the server asks for the password itself over a connection that is not encrypted",
+                    "connect with `sslmode=verify-full`, or store the password as SCRAM",
+                ));
+            }
             3 => {
-                let password = password(options)?;
-                send_password(frames, password.as_bytes()).await?;
+                let password = password(options).await?;
+                send_password(frames, password.reveal().as_bytes()).await?;
             }
             5 => {
                 let salt = body
                     .try_into()
                     .map_err(|_| WireError::protocol("a salt of the wrong length"))?;
-                let password = password(options)?;
-                let hash = md5_hash(options.user.as_bytes(), password.as_bytes(), salt);
+                let password = password(options).await?;
+                let password = password.reveal().as_bytes();
+                let hash = md5_hash(options.user.as_bytes(), password, salt);
                 send_password(frames, hash.as_bytes()).await?;
             }
             10 => {
@@ -121,13 +129,29 @@ async fn settled(frames: &mut Frames) -> Result<(), WireError> {
     }
 }
 
-fn password(options: &WireOptions) -> Result<&str, WireError> {
-    options.password.as_ref().map(crate::config::Secret::reveal).ok_or_else(|| {
-        WireError::setup(
-            format!("the server asks `{}` for a password, and the url has none", options.user),
-            "write it as `postgres://user:password@host/…`, best from `${…}` or `${file:…}`",
-        )
-    })
+/// The URL's password, or the one that clients of PostgreSQL find for this login.
+async fn password(options: &WireOptions) -> Result<Secret, WireError> {
+    if let Some(password) = &options.password {
+        return Ok(password.clone());
+    }
+    if let Some(passfile) = options.passfile.clone() {
+        let asking = options.clone();
+        let found = tokio::task::spawn_blocking(move || passfile.password(&asking)).await;
+        let found =
+            found.map_err(|_| WireError::Lost("reading passwords was stopped".to_owned()))?;
+        if let Some(password) = found? {
+            return Ok(password);
+        }
+    }
+    Err(WireError::setup(
+        format!(
+            "the server asks `{}` for a password, and neither the url nor a file of passwords has \
+             one for it",
+            options.user
+        ),
+        "write it as `postgres://user:password@host/…`, best from `${…}` or `${file:…}`, or put \
+         it into `~/.pgpass`",
+    ))
 }
 
 async fn send_password(frames: &mut Frames, password: &[u8]) -> Result<(), WireError> {
@@ -186,7 +210,8 @@ async fn scram(
     options: &WireOptions,
 ) -> Result<(), WireError> {
     let (mechanism, binding) = binding(offered, encryption, options.channel_binding)?;
-    let mut scram = ScramSha256::new(password(options)?.as_bytes(), binding);
+    let password = password(options).await?;
+    let mut scram = ScramSha256::new(password.reveal().as_bytes(), binding);
     let broken = |_| WireError::protocol("a SCRAM message of the server does not fit");
     let mut message = BytesMut::new();
     frontend::sasl_initial_response(mechanism, scram.message(), &mut message).map_err(broken)?;
@@ -249,6 +274,8 @@ async fn greeting(frames: &mut Frames) -> Result<Greeting, WireError> {
 
 #[cfg(test)]
 mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
     use super::*;
 
     fn chosen(offered: &[&str], encryption: &Encryption, wanted: ChannelBinding) -> Option<String> {
@@ -257,6 +284,27 @@ mod tests {
         let first = ScramSha256::new(b"", binding);
         let message = String::from_utf8_lossy(first.message()).into_owned();
         Some(format!("{mechanism} {}", message.split(",,").next().unwrap_or_default()))
+    }
+
+    #[tokio::test]
+    async fn a_password_itself_is_not_sent_in_the_clear() {
+        for (host, encryption, is_sent) in [
+            ("db.example", Encryption::None, false),
+            ("db.example", Encryption::Tls(None), true),
+            ("127.0.0.1", Encryption::None, true),
+        ] {
+            let url = format!("postgres://u:hush@{host}/d?sslmode=disable");
+            let options = WireOptions::parse(&Secret::new(url)).unwrap();
+            let (ours, mut theirs) = tokio::io::duplex(1024);
+            theirs.write_all(b"R\0\0\0\x08\0\0\0\x03").await.unwrap();
+            theirs.shutdown().await.unwrap();
+            let mut frames = Frames::new(Box::new(ours), None);
+            let failed = authenticate(&mut frames, &encryption, &options).await.unwrap_err();
+            drop(frames);
+            let mut sent = Vec::new();
+            theirs.read_to_end(&mut sent).await.unwrap();
+            assert_eq!(!sent.is_empty(), is_sent, "{host}: {failed}");
+        }
     }
 
     #[test]

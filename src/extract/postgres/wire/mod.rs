@@ -16,8 +16,11 @@ mod describe;
 mod detached;
 mod error;
 mod frame;
+mod identity;
 mod login;
 mod options;
+mod pgpass;
+mod protection;
 mod socket;
 mod tls;
 
@@ -27,3 +30,4 @@ pub use copy_out::{Block, CopyOut};
 pub use describe::Described;
 pub use error::{ServerError, WireError};
 pub use options::WireOptions;
+pub use protection::Protection;

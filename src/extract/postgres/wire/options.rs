@@ -5,8 +5,9 @@ use std::{fmt, path::PathBuf, time::Duration};
 
 use url::Url;
 
+use super::pgpass::Passfile;
 use crate::{
-    config::Secret,
+    config::{ClientFiles, Secret},
     error::{Error, ErrorKind, Result, did_you_mean},
 };
 
@@ -18,12 +19,18 @@ pub struct WireOptions {
     pub(super) port: u16,
     pub(super) user: String,
     pub(super) password: Option<Secret>,
+    /// Where the password is looked for when the URL has none.
+    pub(super) passfile: Option<Passfile>,
     pub(super) database: String,
     pub(super) application_name: Option<String>,
     /// `options`: switches for the server's process.
     pub(super) switches: Option<String>,
     pub(super) tls: TlsMode,
     pub(super) root_certificate: Option<PathBuf>,
+    /// Our own certificate, for servers that ask for one.
+    pub(super) certificate: Option<PathBuf>,
+    /// Its key.
+    pub(super) key: Option<PathBuf>,
     pub(super) channel_binding: ChannelBinding,
     pub(super) connect_timeout: Duration,
     pub(super) read_timeout: Option<Duration>,
@@ -67,14 +74,17 @@ pub(super) enum ChannelBinding {
 }
 
 /// The parameters that mean something here.
-const PARAMETERS: [&str; 12] = [
+const PARAMETERS: [&str; 15] = [
     "host",
     "port",
     "user",
     "password",
+    "passfile",
     "dbname",
     "sslmode",
     "sslrootcert",
+    "sslcert",
+    "sslkey",
     "channel_binding",
     "application_name",
     "options",
@@ -103,7 +113,9 @@ impl WireOptions {
         let (url, hostless) = parse_url(url.reveal())?;
         let mut options = Self::authority(&url, hostless)?;
         let mut tls = None;
-        for (name, value) in parameters(&url)? {
+        let parameters = parameters(&url)?;
+        refuse_cut(&url, &parameters)?;
+        for (name, value) in parameters {
             if name == "sslmode" {
                 tls = Some(named::<TlsMode>(
                     &name,
@@ -119,6 +131,10 @@ impl WireOptions {
         }
         if options.database.is_empty() {
             options.database.clone_from(&options.user);
+        }
+        if options.certificate.is_some() != options.key.is_some() {
+            return Err(wrong("only one of `sslcert` and `sslkey` is in it")
+                .hint("name the certificate and its key, both as PEM files"));
         }
         options.tls = tls.unwrap_or(if options.host.is_local() {
             TlsMode::Prefer
@@ -139,11 +155,14 @@ impl WireOptions {
             port: url.port().unwrap_or(5432),
             user: decoded(url.username())?,
             password: url.password().map(decoded).transpose()?.map(Secret::new),
+            passfile: None,
             database: decoded(url.path().trim_start_matches('/'))?,
             application_name: None,
             switches: None,
             tls: TlsMode::VerifyFull,
             root_certificate: None,
+            certificate: None,
+            key: None,
             channel_binding: ChannelBinding::Prefer,
             connect_timeout: Duration::from_secs(15),
             read_timeout: None,
@@ -161,6 +180,13 @@ impl WireOptions {
             "dbname" => self.database = value,
             "sslrootcert" if value == "system" => self.root_certificate = None,
             "sslrootcert" => self.root_certificate = Some(PathBuf::from(value)),
+            "sslcert" => self.certificate = Some(PathBuf::from(value)),
+            "sslkey" => self.key = Some(PathBuf::from(value)),
+            "sslpassword" => {
+                return Err(wrong("it holds an `sslpassword`, and encrypted keys are not read")
+                    .hint("take the password off a copy: `openssl pkey -in KEY -out PLAIN_KEY`"));
+            }
+            "passfile" => self.passfile = Some(Passfile::named(value, "passfile")),
             "channel_binding" => {
                 self.channel_binding = named(name, &value, "disable, prefer or require")?;
             }
@@ -189,6 +215,18 @@ impl WireOptions {
             }
         }
         Ok(())
+    }
+
+    /// Looks for files where `files` says: those that the URL names, and the file with passwords
+    /// that clients of PostgreSQL look into by themselves. Nothing is read yet.
+    #[must_use]
+    pub fn with_files(mut self, files: &ClientFiles) -> Self {
+        let named = [&mut self.root_certificate, &mut self.certificate, &mut self.key];
+        for path in named.into_iter().flatten() {
+            *path = files.root.join(&*path);
+        }
+        self.passfile = Passfile::among(self.passfile, files);
+        self
     }
 
     /// The host's name or address, or the folder of its Unix socket.
@@ -251,7 +289,7 @@ impl Host {
         })
     }
 
-    fn is_local(&self) -> bool {
+    pub(super) fn is_local(&self) -> bool {
         match self {
             Self::Unix(_) => true,
             Self::Tcp(host) => {
@@ -289,6 +327,21 @@ fn parse_url(text: &str) -> Result<(Url, bool)> {
         Some(_) => Err(wrong("it holds a `#`").hint("write a `#` in the password as `%23`")),
         None => Ok((url, hostless)),
     })
+}
+
+/// A sign of the password that is not percent-encoded can end the host, and what is left of the
+/// password then stands where a name is expected, which errors and logs show.
+fn refuse_cut(url: &Url, parameters: &[(String, String)]) -> Result<()> {
+    let is_name = |name: &str| PARAMETERS.contains(&name) || IGNORED.contains(&name);
+    let tail = [url.path(), url.query().unwrap_or_default()];
+    let is_cut = url.username().is_empty()
+        && tail.iter().any(|part| part.contains('@'))
+        && (url.path().contains('@') || !parameters.iter().all(|(name, _)| is_name(name)));
+    if is_cut {
+        return Err(wrong("an `@` stands behind its host")
+            .hint("write in the password `/` as `%2F`, `?` as `%3F`, `@` as `%40`"));
+    }
+    Ok(())
 }
 
 fn parameters(url: &Url) -> Result<Vec<(String, String)>> {
@@ -394,6 +447,11 @@ mod tests {
             "mysql://u:hush@h/d",
             "postgres://u:hush@h:99999/d",
             "postgres://u:123#hush@h/d",
+            "postgres://u:123?hush@h/d",
+            "postgres://u:123?hush&x@h/d",
+            "postgres://u:123/hush@h/d?user=x",
+            "postgres://u:hush@h/d?sslcert=a",
+            "postgres://u@h/d?sslcert=a&sslkey=b&sslpassword=hush",
             "u:hush@h/d",
         ] {
             let error = parse(url).unwrap_err();
@@ -402,6 +460,20 @@ mod tests {
         }
         let error = parse("postgres://u@h/d?sslmod=require").unwrap_err();
         assert_eq!(error.hints(), ["did you mean `sslmode`?"]);
+    }
+
+    #[test]
+    fn files_are_looked_for_beside_the_project() {
+        let files = ClientFiles {
+            root: "/project".into(),
+            passfile: Some("/run/pgpass".into()),
+            home: Some("/home/u".into()),
+        };
+        let url = "postgres://u@h/d?sslrootcert=ca.pem&sslcert=tls/me.crt&sslkey=/etc/me.key";
+        let options = parse(url).unwrap().with_files(&files);
+        let paths = [&options.root_certificate, &options.certificate, &options.key];
+        let expected = ["/project/ca.pem", "/project/tls/me.crt", "/etc/me.key"];
+        assert_eq!(paths.map(|path| path.as_ref().unwrap().to_str().unwrap()), expected);
     }
 
     #[test]

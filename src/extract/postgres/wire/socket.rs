@@ -12,7 +12,8 @@ use super::{
     detached::Detached,
     error::WireError,
     options::{Host, TlsMode, WireOptions},
-    tls,
+    protection::Protection,
+    tls::{self, Trust},
 };
 
 /// A stream of bytes in both directions.
@@ -59,6 +60,22 @@ pub(super) struct Way {
     pub(super) socket: Box<dyn Socket>,
     /// Whether it is encrypted, and then what SCRAM can bind a login to.
     pub(super) encryption: Encryption,
+    /// The same and more, for whoever asks.
+    pub(super) protection: Protection,
+}
+
+impl Way {
+    fn clear(socket: Box<dyn Socket>, options: &WireOptions) -> Self {
+        let protection = Protection { host: options.host.clone(), mode: options.tls, tls: None };
+        Self { socket, encryption: Encryption::None, protection }
+    }
+
+    fn encrypted(stream: TlsStream<TcpStream>, options: &WireOptions) -> Self {
+        let encryption = Encryption::Tls(tls::end_point(&stream));
+        let tls = Some((tls::version(&stream), Trust::of(options)));
+        let protection = Protection { host: options.host.clone(), mode: options.tls, tls };
+        Self { socket: Box::new(stream), encryption, protection }
+    }
 }
 
 /// Whether a socket is encrypted.
@@ -78,7 +95,7 @@ pub(super) async fn open(options: &WireOptions) -> Result<Way, WireError> {
             let socket = UnixStream::connect(&path)
                 .await
                 .map_err(|error| WireError::Lost(format!("no server at `{path}`: {error}")))?;
-            Ok(Way { socket: Box::new(socket), encryption: Encryption::None })
+            Ok(Way::clear(Box::new(socket), options))
         }
         Host::Tcp(host) => {
             let port = options.port;
@@ -107,21 +124,15 @@ async fn negotiate(
     options: &WireOptions,
 ) -> Result<Way, WireError> {
     if options.tls == TlsMode::Disable {
-        return Ok(Way { socket: Box::new(socket), encryption: Encryption::None });
+        return Ok(Way::clear(Box::new(socket), options));
     }
     // SSLRequest: its length, and a number that no protocol version has.
     let request = [8_u32.to_be_bytes(), 80_877_103_u32.to_be_bytes()].concat();
     socket.write_all(&request).await.map_err(|error| WireError::lost(&error))?;
     // One byte and no more: what follows it must not be read before the handshake.
     match socket.read_u8().await.map_err(|error| WireError::lost(&error))? {
-        b'S' => {
-            let stream = tls::encrypt(socket, host, options).await?;
-            let end_point = tls::end_point(&stream);
-            Ok(Way { socket: Box::new(stream), encryption: Encryption::Tls(end_point) })
-        }
-        b'N' if options.tls == TlsMode::Prefer => {
-            Ok(Way { socket: Box::new(socket), encryption: Encryption::None })
-        }
+        b'S' => Ok(Way::encrypted(tls::encrypt(socket, host, options).await?, options)),
+        b'N' if options.tls == TlsMode::Prefer => Ok(Way::clear(Box::new(socket), options)),
         b'N' => Err(WireError::setup(
             format!(
                 "`{host}` offers no TLS, and `sslmode={}` asks for it",

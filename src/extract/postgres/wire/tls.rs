@@ -1,7 +1,7 @@
 //! TLS towards a PostgreSQL server: which certificates are trusted, per `sslmode`, and the hash of
 //! the server's certificate that SCRAM binds a login to.
 
-use std::{path::Path, sync::Arc};
+use std::sync::Arc;
 
 use sha2::{Digest, Sha256, Sha384, Sha512};
 use tokio::net::TcpStream;
@@ -9,21 +9,22 @@ use tokio_rustls::{
     TlsConnector,
     client::TlsStream,
     rustls::{
-        CertificateError, ClientConfig, DigitallySignedStruct, Error as TlsError, RootCertStore,
-        SignatureScheme,
+        AlertDescription, CertificateError, ClientConfig, ConfigBuilder, DigitallySignedStruct,
+        Error as TlsError, ProtocolVersion, RootCertStore, SignatureScheme,
         client::{
-            WebPkiServerVerifier,
+            WantsClientCert, WebPkiServerVerifier,
             danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
             verify_server_name,
         },
         crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature},
-        pki_types::{CertificateDer, ServerName, UnixTime, pem::PemObject},
+        pki_types::{CertificateDer, ServerName, UnixTime},
         server::ParsedCertificate,
     },
 };
 
 use super::{
     error::WireError,
+    identity,
     options::{TlsMode, WireOptions},
 };
 
@@ -40,25 +41,47 @@ pub(super) async fn encrypt(
             "name the host as its certificate does",
         )
     })?;
-    let config = client_config(options).await?;
+    let asked = options.clone();
+    // Certificates and keys are read anew each time, so that renewed ones are seen.
+    let config = tokio::task::spawn_blocking(move || client_config(&asked))
+        .await
+        .map_err(|_| WireError::Lost("reading certificates was stopped".to_owned()))??;
     TlsConnector::from(Arc::new(config)).connect(name, socket).await.map_err(|error| {
         let broken = error.get_ref().and_then(|inner| inner.downcast_ref::<TlsError>());
         match broken {
-            Some(broken) => refusal(broken, host),
+            Some(broken) => failure(broken, host),
             None => WireError::lost(&error),
         }
     })
 }
 
-fn refusal(error: &TlsError, host: &str) -> WireError {
+/// Why a handshake failed: what will fail again is told with what mends it; all else is a lost
+/// connection, because a network that garbles a handshake may do better the next time.
+fn failure(error: &TlsError, host: &str) -> WireError {
     let remedy = match error {
         TlsError::InvalidCertificate(
             CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
         ) => "connect by a name in the certificate's subjectAltName, or set `sslmode=verify-ca`",
+        TlsError::InvalidCertificate(
+            CertificateError::Expired
+            | CertificateError::ExpiredContext { .. }
+            | CertificateError::NotValidYet
+            | CertificateError::NotValidYetContext { .. },
+        ) => "renew the server's certificate, or set the clock of this machine right",
         TlsError::InvalidCertificate(_) => {
             "name the certificate of its authority with `sslrootcert=…` in the url"
         }
-        _ => "check the server's `ssl_min_protocol_version`: TLS 1.2 and 1.3 are spoken here",
+        TlsError::PeerIncompatible(_)
+        | TlsError::AlertReceived(
+            AlertDescription::ProtocolVersion
+            | AlertDescription::HandshakeFailure
+            | AlertDescription::InsufficientSecurity,
+        ) => "check the server's `ssl_min_protocol_version`: TLS 1.2 and 1.3 are spoken here",
+        error => {
+            return client_refused(error).unwrap_or_else(|| {
+                WireError::Lost(format!("the TLS handshake with `{host}` broke: {error}"))
+            });
+        }
     };
     let what = match error {
         TlsError::InvalidCertificate(CertificateError::Other(_)) => {
@@ -69,17 +92,57 @@ fn refusal(error: &TlsError, host: &str) -> WireError {
     WireError::setup(format!("no trusted TLS connection to `{host}`: {what}"), remedy)
 }
 
-async fn client_config(options: &WireOptions) -> Result<ClientConfig, WireError> {
+/// What it means when the server does not take our certificate, which it can say late.
+pub(super) fn client_refused(error: &TlsError) -> Option<WireError> {
+    let TlsError::AlertReceived(alert) = error else { return None };
+    let reason = match alert {
+        AlertDescription::CertificateRequired => {
+            "the server asks for a client certificate".to_owned()
+        }
+        AlertDescription::BadCertificate
+        | AlertDescription::UnsupportedCertificate
+        | AlertDescription::CertificateRevoked
+        | AlertDescription::CertificateExpired
+        | AlertDescription::CertificateUnknown
+        | AlertDescription::UnknownCA
+        | AlertDescription::AccessDenied => {
+            format!("the server does not take our client certificate ({alert:?})")
+        }
+        _ => return None,
+    };
+    let remedy = "name a certificate that the server's `ssl_ca_file` signed with `sslcert=…` and \
+                  `sslkey=…` in the url";
+    Some(WireError::setup(reason, remedy))
+}
+
+/// Which TLS a stream speaks.
+pub(super) fn version(stream: &TlsStream<TcpStream>) -> &'static str {
+    match stream.get_ref().1.protocol_version() {
+        Some(ProtocolVersion::TLSv1_3) => "TLS 1.3",
+        Some(ProtocolVersion::TLSv1_2) => "TLS 1.2",
+        _ => "TLS",
+    }
+}
+
+fn client_config(options: &WireOptions) -> Result<ClientConfig, WireError> {
+    let builder = verified(options)?;
+    match (&options.certificate, &options.key) {
+        (Some(certificate), Some(key)) => identity::present(builder, certificate, key),
+        _ => Ok(builder.with_no_client_auth()),
+    }
+}
+
+/// How the server's certificate is verified.
+fn verified(
+    options: &WireOptions,
+) -> Result<ConfigBuilder<ClientConfig, WantsClientCert>, WireError> {
     // The process may hold several providers, so none is the default.
     let provider = Arc::new(ring::default_provider());
     let trust = Trust::of(options);
     let verifier: Arc<dyn ServerCertVerifier> = if trust == Trust::Anyone {
         Arc::new(Verifier { roots: None, pinned: Vec::new(), trust, provider: provider.clone() })
     } else {
-        let file = options.root_certificate.clone();
-        let pinned = tokio::task::spawn_blocking(move || trusted(file.as_deref()))
-            .await
-            .map_err(|_| WireError::Lost("reading certificates was stopped".to_owned()))??;
+        let pinned = trusted(options)?;
         let mut roots = RootCertStore::empty();
         roots.add_parsable_certificates(pinned.iter().cloned());
         let roots = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider.clone())
@@ -97,35 +160,22 @@ async fn client_config(options: &WireOptions) -> Result<ClientConfig, WireError>
         .with_safe_default_protocol_versions()
         .map_err(|error| WireError::setup(format!("TLS can't be set up: {error}"), "report it"))?
         .dangerous()
-        .with_custom_certificate_verifier(verifier)
-        .with_no_client_auth();
+        .with_custom_certificate_verifier(verifier);
     Ok(config)
 }
 
-/// The certificates in `file`, or those that this machine trusts.
-fn trusted(file: Option<&Path>) -> Result<Vec<CertificateDer<'static>>, WireError> {
-    let Some(file) = file else {
+/// The certificates that the user named, or those that this machine trusts.
+fn trusted(options: &WireOptions) -> Result<Vec<CertificateDer<'static>>, WireError> {
+    let Some(file) = &options.root_certificate else {
         return Ok(rustls_native_certs::load_native_certs().certs);
     };
-    let unreadable = |error: &dyn std::fmt::Display| {
-        WireError::setup(
-            format!("`sslrootcert={}` can't be read: {error}", file.display()),
-            "name a PEM file with the certificate of the server's authority",
-        )
-    };
-    let certificates = CertificateDer::pem_file_iter(file)
-        .map_err(|error| unreadable(&error))?
-        .collect::<Result<Vec<_>, _>>()
-        .map_err(|error| unreadable(&error))?;
-    if certificates.is_empty() {
-        return Err(unreadable(&"it holds no certificate"));
-    }
-    Ok(certificates)
+    let remedy = "name a PEM file with the certificate of the server's authority";
+    identity::certificates(file, "sslrootcert", remedy)
 }
 
 /// How much of a certificate must be right.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Trust {
+pub(super) enum Trust {
     /// Nothing but that the server holds its key.
     Anyone,
     /// That somebody whom we trust signed it.
@@ -135,7 +185,8 @@ enum Trust {
 }
 
 impl Trust {
-    fn of(options: &WireOptions) -> Self {
+    /// What `options` ask for.
+    pub(super) fn of(options: &WireOptions) -> Self {
         match options.tls {
             TlsMode::VerifyFull => Self::Host,
             TlsMode::VerifyCa => Self::Authority,
@@ -166,17 +217,20 @@ impl ServerCertVerifier for Verifier {
         now: UnixTime,
     ) -> Result<ServerCertVerified, TlsError> {
         let Some(roots) = &self.roots else { return Ok(ServerCertVerified::assertion()) };
-        if self.pinned.iter().any(|pinned| pinned == certificate) {
-            if self.trust == Trust::Host {
-                verify_server_name(&ParsedCertificate::try_from(certificate)?, name)?;
-            }
-            return Ok(ServerCertVerified::assertion());
-        }
-        // The name is what is verified last, so that all else holds when only it is wrong.
+        // The name is what is verified last, so that all else holds when only it is wrong; the
+        // time is verified before who signed.
         match roots.verify_server_cert(certificate, intermediates, name, ocsp, now) {
             Err(TlsError::InvalidCertificate(
                 CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
             )) if self.trust == Trust::Authority => Ok(ServerCertVerified::assertion()),
+            Err(TlsError::InvalidCertificate(
+                CertificateError::UnknownIssuer | CertificateError::Other(_),
+            )) if self.pinned.iter().any(|pinned| pinned == certificate) => {
+                if self.trust == Trust::Host {
+                    verify_server_name(&ParsedCertificate::try_from(certificate)?, name)?;
+                }
+                Ok(ServerCertVerified::assertion())
+            }
             verified => verified,
         }
     }
