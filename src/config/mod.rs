@@ -15,6 +15,7 @@ mod document;
 mod environment;
 mod expand;
 mod memory;
+mod mismatch;
 mod origin;
 mod pattern;
 mod raw;
@@ -30,6 +31,7 @@ mod tests;
 
 pub use audit::{Audit, AuditKind, RowCountBounds, Severity};
 pub use environment::Environment;
+pub use mismatch::{MaxRejects, OnMismatch};
 pub use origin::Origin;
 pub use pattern::{NamePattern, TablePattern};
 pub use resolve::{ModelHeader, model_header};

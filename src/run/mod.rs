@@ -13,7 +13,9 @@ mod extract;
 mod ledger;
 mod lock;
 mod memory;
+mod misfits;
 mod plan;
+mod rejects;
 mod report;
 mod retry;
 mod runner;
@@ -29,7 +31,9 @@ pub use event::{Event, Observer, Silent};
 pub use ledger::{Ledger, RunDetail, RunOutcome, RunRecord};
 pub use lock::RunLock;
 pub use plan::{Plan, PlanOptions, PlannedExtract, PlannedSource, Target, Unchanged, engine};
-pub use report::{AuditReport, RunReport, StepKind, StepReport};
+pub use report::{
+    AuditReport, ColumnMisfits, MisfitOutcome, MisfitReport, RunReport, StepKind, StepReport,
+};
 pub use runner::{Ending, RunRequest, run};
 pub use summary::{
     ColumnSummary, ExtractSummary, ModelSummary, PlanSummary, Risk, SourceSummary, published_type,

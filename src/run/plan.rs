@@ -3,13 +3,16 @@
 //! Planning connects, asks each source what it is and what it holds, and plans every model and
 //! audit against schemas alone. A typo in the last model costs a second here, not a night.
 
-use std::{collections::BTreeMap, fmt, sync::Arc};
+use std::{collections::BTreeMap, fmt, iter, sync::Arc};
 
 use arrow::datatypes::SchemaRef;
 
-use super::{source, target};
+use super::{
+    rejects::{rejects_schema, rejects_table},
+    source, target,
+};
 use crate::{
-    config::{Audit, Mode, NamePattern, ParquetConfig, Pipeline, Project},
+    config::{Audit, MaxRejects, Mode, NamePattern, ParquetConfig, Pipeline, Project},
     error::{Error, ErrorKind, Result, did_you_mean},
     extract::{Preflight, Source, TableRequest},
     transform::{AuditTarget, Engine, EngineOptions, PlannedModel, load_models},
@@ -73,6 +76,8 @@ pub struct PlannedExtract {
     pub audits: Vec<Audit>,
     /// How its files are written.
     pub parquet: ParquetConfig,
+    /// How many of its rows may be rejected.
+    pub max_rejects: MaxRejects,
 }
 
 /// A table that a run makes, however it comes about.
@@ -120,6 +125,7 @@ impl Plan {
         }
         for extract in sources.iter().flat_map(|source| &source.extracts) {
             known.insert(extract.request.into.clone(), extract.request.schema());
+            known.extend(extract.rejects().map(|rejects| (rejects, rejects_schema())));
         }
         let mut models = engine.plan_models(&models, &known).await?;
         if !options.select.is_empty() {
@@ -142,14 +148,11 @@ impl Plan {
 
     /// The tables that the run makes, extracts first.
     pub fn targets(&self) -> Vec<Target> {
-        let extracts =
-            self.sources.iter().flat_map(|source| &source.extracts).map(|extract| Target {
-                table: extract.request.into.clone(),
-                schema: extract.request.schema(),
-                mode: extract.mode,
-                key: extract.key(),
-                audits: extract.audits.clone(),
-            });
+        let extracts = self
+            .sources
+            .iter()
+            .flat_map(|source| &source.extracts)
+            .flat_map(|extract| iter::once(extract.target()).chain(extract.rejects_target()));
         let models = self.models.iter().map(|planned| Target {
             table: planned.model.table.clone(),
             schema: planned.schema.clone(),
@@ -212,6 +215,31 @@ impl Plan {
 }
 
 impl PlannedExtract {
+    /// The table that its rejected rows go to, where any may be.
+    pub fn rejects(&self) -> Option<TableName> {
+        self.request.rejects().then(|| rejects_table(&self.request.into))
+    }
+
+    fn target(&self) -> Target {
+        Target {
+            table: self.request.into.clone(),
+            schema: self.request.schema(),
+            mode: self.mode,
+            key: self.key(),
+            audits: self.audits.clone(),
+        }
+    }
+
+    fn rejects_target(&self) -> Option<Target> {
+        Some(Target {
+            table: self.rejects()?,
+            schema: rejects_schema(),
+            mode: self.mode,
+            key: Vec::new(),
+            audits: Vec::new(),
+        })
+    }
+
     /// The source's primary key under its warehouse names, where all of it is read.
     fn key(&self) -> Vec<String> {
         let named = |key: &String| {
@@ -261,12 +289,16 @@ fn refuse_twice<'a>(
 ) -> Result<()> {
     let mut seen = BTreeMap::new();
     let extracts = sources.iter().flat_map(|source| {
-        source
-            .extracts
-            .iter()
-            .map(|extract| (&extract.request.into, format!("connection `{}`", source.connection)))
+        source.extracts.iter().flat_map(|extract| {
+            let own = (extract.request.into.clone(), format!("connection `{}`", source.connection));
+            let rejects = extract.rejects().map(|rejects| {
+                (rejects, format!("rows of `{}` that are rejected", extract.request.into))
+            });
+            iter::once(own).chain(rejects)
+        })
     });
-    for (table, from) in extracts.chain(models.map(|table| (table, "a model".to_owned()))) {
+    let models = models.map(|table| (table.clone(), "a model".to_owned()));
+    for (table, from) in extracts.chain(models) {
         if let Some(first) = seen.insert(table.clone(), from.clone()) {
             return Err(Error::new(
                 ErrorKind::Config,

@@ -213,8 +213,9 @@ impl Work {
             budget: Budget::new(ByteSize::new(plan.memory().bytes() / 4 * 3)),
         };
         let (sources, retries) = (plan.sources.iter(), Arc::new(Retries::new()));
-        let reads =
-            sources.map(|planned| extract(planned, stage, &session, &retries, &self.observer));
+        let reads = sources.map(|planned| {
+            extract(planned, stage, (&self.run, &session), &retries, &self.observer)
+        });
         futures::future::try_join_all(reads).await
     }
 

@@ -38,6 +38,7 @@ async fn plan_source(connection: &Connection, groups: &[&ExtractGroup]) -> Resul
             mode: rule.mode,
             audits: rule.audits,
             parquet: rule.parquet,
+            max_rejects: rule.max_rejects,
         }));
     }
     Ok(PlannedSource { connection: connection.name.clone(), preflight, extracts, source })

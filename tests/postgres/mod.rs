@@ -4,6 +4,7 @@ mod crash;
 mod guest;
 mod losses;
 mod memory;
+mod rejects;
 mod shapes;
 mod tpch;
 mod types;

@@ -49,7 +49,16 @@ impl Sessions {
     /// A new connection.
     pub(super) async fn connect(&self, purpose: Purpose) -> Result<WireConnection, WireError> {
         let timeout = self.statement_timeout.map_or(0, |limit| limit.as_millis()).to_string();
-        WireConnection::connect(&self.options, &self.settings(purpose, &timeout)).await
+        let settings = self.settings(purpose, &timeout);
+        let mut connection = WireConnection::connect(&self.options, &settings).await?;
+        // Such a server knows nothing of its bytes, and would end a read at the first that are not
+        // UTF-8. The decoder looks at them anyway, and knows what the column's rule is.
+        if purpose == Purpose::Reader
+            && connection.parameter("server_encoding") == Some("SQL_ASCII")
+        {
+            connection.simple("SET client_encoding TO 'SQL_ASCII'").await?;
+        }
+        Ok(connection)
     }
 
     /// Asks the server to stop what the session of `key` runs. It may have stopped by itself, and

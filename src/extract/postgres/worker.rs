@@ -10,7 +10,7 @@ use tokio::{
 };
 
 use super::{
-    copy::Decoder,
+    copy::{Decoded, Decoder},
     pool::{Lease, Seat},
     wire::{Block, CancelKey, WireConnection, WireError},
 };
@@ -124,8 +124,8 @@ fn transfer(
         decoder.feed(&next)?;
         block = next.cleared();
         spent.decode += watch.lap();
-        while let Some(batch) = decoder.take_batch() {
-            sink.push(batch)?;
+        while let Some(decoded) = decoder.take_batch() {
+            push(&mut *sink, decoded)?;
         }
         room.settle();
         // What the sink did, it measures itself.
@@ -133,8 +133,8 @@ fn transfer(
     }
     let (last, rows) = decoder.finish()?;
     spent.decode += watch.lap();
-    if let Some(batch) = last {
-        sink.push(batch)?;
+    if let Some(decoded) = last {
+        push(&mut *sink, decoded)?;
     }
     if is_given_up(given_up) {
         return Err(given_up_error().into());
@@ -150,6 +150,10 @@ fn transfer(
     sink.spent(spent);
     sink.complete(rows)?;
     Ok(connection)
+}
+
+fn push(sink: &mut dyn BatchSink, Decoded { batch, misfits }: Decoded) -> Result<()> {
+    if misfits.is_empty() { sink.push(batch) } else { sink.push_misfits(batch, misfits) }
 }
 
 async fn unless_given_up<T, E: Into<Stop>>(
