@@ -25,7 +25,7 @@ use std::{
 
 use clap::{Parser, Subcommand, ValueEnum};
 use longshore::{
-    extract::postgres::copy::{Decoder, Limits},
+    extract::postgres::copy::{Decoded, Decoder, Limits},
     stage::{ChunkWriter, EncodeOptions, Stage, TableStage},
     types::{RunId, TableFiles, TableName},
 };
@@ -182,7 +182,7 @@ fn work(stream: &Stream, threads: usize, table: Option<&TableStage>) -> Duration
 fn one_chunk(stream: &Stream, chunk: &Chunk, mut writer: Option<ChunkWriter>) {
     let schema = schema(&stream.columns);
     let mut decoder = Decoder::new(&stream.columns, schema, Limits::default()).expect("a decoder");
-    let mut take = |batch| match &mut writer {
+    let mut take = |Decoded { batch, .. }| match &mut writer {
         Some(writer) => writer.push(&batch).expect("a batch that can be written"),
         None => drop(std::hint::black_box(batch)),
     };

@@ -5,13 +5,17 @@ use std::{collections::BTreeSet, fmt::Write as _, sync::Arc};
 use super::{
     args::Check,
     invocation::Invocation,
-    render::{Paint, plural},
+    plan::described,
+    render::{Paint, count, plural},
     talk::{Outcome, Stop},
 };
 use crate::{
     config::{Pipeline, Project},
     error::Error,
-    run::{self, CheckDepth, CheckReport, ConnectionCheck, Grants, PipelineCheck, SchemaChange},
+    run::{
+        self, CheckDepth, CheckReport, ConnectionCheck, Grants, PipelineCheck, PlanSummary, Risk,
+        SchemaChange,
+    },
 };
 
 /// Checks one pipeline or all, and fails when one could not run now.
@@ -123,8 +127,34 @@ fn pipeline(check: &PipelineCheck, paint: Paint) -> String {
         plural(plan.models.len() as u64, "model"),
         plural(audits as u64, "audit")
     );
+    text += &columns(plan);
     for warning in plan.changes.iter().filter_map(SchemaChange::warning) {
         let _ = writeln!(text, "  {}: {warning}", paint.warn("warning"));
+    }
+    text
+}
+
+/// How many columns there are by risk, and each of them whose values may not fit.
+fn columns(plan: &PlanSummary) -> String {
+    let all: Vec<_> = plan
+        .extracts
+        .iter()
+        .flat_map(|extract| extract.columns.iter().map(move |column| (&extract.table, column)))
+        .collect();
+    let number = |risk| all.iter().filter(|(_, column)| column.risk == risk).count() as u64;
+    let risks = [Risk::Exact, Risk::Kept, Risk::Guarded, Risk::Cast, Risk::Masked];
+    let numbers: Vec<_> = risks
+        .into_iter()
+        .map(|risk| (risk, number(risk)))
+        .filter(|(_, number)| *number > 0)
+        .map(|(risk, number)| format!("{} {risk}", count(number)))
+        .collect();
+    if numbers.is_empty() {
+        return String::new();
+    }
+    let mut text = format!("  columns: {}\n", numbers.join(", "));
+    for (table, column) in all.iter().filter(|(_, column)| column.mismatch().is_some()) {
+        let _ = writeln!(text, "  {table}.{}", described(column));
     }
     text
 }

@@ -11,7 +11,10 @@ use super::{
 };
 use crate::{
     extract::TableKind,
-    run::{Change, ExtractSummary, ModelSummary, Plan, PlanSummary, Risk, SchemaChange, Verdict},
+    run::{
+        Change, ColumnSummary, ExtractSummary, ModelSummary, Plan, PlanSummary, Risk, SchemaChange,
+        Verdict,
+    },
 };
 
 /// Plans a pipeline and shows the plan.
@@ -136,7 +139,8 @@ fn kind(kind: TableKind) -> &'static str {
     }
 }
 
-/// Columns that do not arrive as they are; with more detail, those too that could stop the run.
+/// Columns that do not arrive as they are, and those whose values that don't fit have a rule; with
+/// more detail, all, each with its risk.
 fn columns(extracts: &[&ExtractSummary], detail: Detail) -> String {
     let mut text = String::new();
     for extract in extracts {
@@ -144,21 +148,41 @@ fn columns(extracts: &[&ExtractSummary], detail: Detail) -> String {
             let _ = writeln!(text, "  {}: only rows where {filter}", extract.table);
         }
         for column in &extract.columns {
+            if detail == Detail::Full {
+                let _ = writeln!(text, "  {}.{}", extract.table, described(column));
+                continue;
+            }
             let told = match column.risk {
-                Risk::Exact | Risk::Guarded => detail == Detail::Full,
+                Risk::Exact | Risk::Guarded => column.on_mismatch != "error",
                 Risk::Kept | Risk::Cast | Risk::Masked => true,
             };
             if told {
-                let note = column.note.as_ref().map(|note| format!("; {note}")).unwrap_or_default();
-                let _ = writeln!(
-                    text,
-                    "  {}.{}: {} → {}{note}",
-                    extract.table, column.name, column.declared, column.published
-                );
+                let _ = writeln!(text, "  {}.{}", extract.table, changed(column));
             }
+        }
+        if let (Some(rejects), Some(most)) = (&extract.rejects, &extract.max_rejects) {
+            let _ = writeln!(text, "  {}: rejects go to {rejects}, {most} at most", extract.table);
         }
     }
     text
+}
+
+/// What becomes of a column, with what does not fit where that has a rule.
+fn changed(column: &ColumnSummary) -> String {
+    let rule = column.mismatch().filter(|_| column.on_mismatch != "error");
+    let ColumnSummary { name, declared, published, note, .. } = column;
+    joined(&format!("{name}: {declared} → {published}"), note.as_deref(), rule)
+}
+
+/// The same with the risk in a word, and with what becomes of a misfit in any case.
+pub(super) fn described(column: &ColumnSummary) -> String {
+    let ColumnSummary { name, declared, published, risk, note, .. } = column;
+    let what = format!("{name}: {declared} → {published}, {risk}");
+    joined(&what, note.as_deref(), column.mismatch())
+}
+
+fn joined(what: &str, note: Option<&str>, rule: Option<&str>) -> String {
+    [Some(what), note, rule].into_iter().flatten().collect::<Vec<_>>().join("; ")
 }
 
 fn models(models: &[ModelSummary]) -> Table {
@@ -187,7 +211,7 @@ mod tests {
     use super::*;
     use crate::{
         extract::Preflight,
-        run::{ColumnSummary, SourceSummary},
+        run::SourceSummary,
         types::{Generation, PipelineName, TableName},
     };
 
@@ -200,6 +224,7 @@ mod tests {
             published: published.into(),
             risk,
             note,
+            on_mismatch: "error".into(),
         }
     }
 
@@ -227,6 +252,8 @@ mod tests {
                 column("total", "numeric", "decimal(38,9)", Risk::Guarded),
             ],
             audits: 2,
+            rejects: None,
+            max_rejects: None,
         };
         PlanSummary {
             pipeline: PipelineName::new("nightly"),
@@ -328,6 +355,9 @@ mod tests {
             shown(&summary(), Detail::Full, Paint::Plain),
         );
         assert_eq!(full.lines().count(), brief.lines().count() + 4);
-        assert!(full.contains("shop.orders.total: numeric → decimal(38,9); a note on guarded"));
+        assert!(
+            full.contains("shop.orders.total: numeric → decimal(38,9), guarded; a note on guarded")
+        );
+        assert!(full.contains("shop.orders.id: bigint → bigint, exact\n"), "{full}");
     }
 }

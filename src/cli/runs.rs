@@ -107,6 +107,8 @@ fn shown(detail: &RunDetail, how_much: Detail, paint: Paint) -> String {
         }
     }
     text += "\n";
+    let unpublished = record.generation.is_none().then_some(&record.run);
+    text += &render::misfits(&detail.steps, unpublished, paint);
     text += &render::audits(&detail.audits);
     text
 }
@@ -115,7 +117,7 @@ fn shown(detail: &RunDetail, how_much: Detail, paint: Paint) -> String {
 mod tests {
     use super::*;
     use crate::{
-        run::{RunOutcome, StepKind, StepReport},
+        run::{MisfitReport, RunOutcome, StepKind, StepReport},
         types::{Generation, PipelineName, TableName},
     };
 
@@ -160,6 +162,7 @@ mod tests {
             files: 1,
             elapsed: Duration::from_millis(1_250),
             spent: None,
+            misfits: MisfitReport::default(),
         };
         let detail = RunDetail {
             record: record("20261121t141153z-0b7d55", RunOutcome::Failed),

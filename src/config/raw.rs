@@ -9,7 +9,7 @@ use serde::Deserialize;
 
 use super::{
     schema,
-    written::{At, Named, OrText, Text, Texts},
+    written::{self, At, Named, OrText, Text, Texts, Word},
 };
 
 /// A Longshore project: where published tables live, and which databases may be read.
@@ -195,6 +195,16 @@ pub(super) struct TableRule {
     /// A condition in the source's own SQL that rows must meet.
     #[serde(rename = "where")]
     pub(super) filter: Option<Text>,
+    /// What becomes of values that don't fit their column: `error` (the default) stops the run,
+    /// `null` publishes NULL instead, `text` reads columns that may hold such values as text, and
+    /// `quarantine` moves the row to the table's `…__rejects`.
+    #[serde(default, deserialize_with = "written::word")]
+    #[schemars(with = "Option<schema::OnMismatch>")]
+    pub(super) on_mismatch: Option<Text>,
+    /// How many rows may be rejected before the run stops: a number or a share, `1%`. By default
+    /// 1 % of a table's rows, and 100 rows at least.
+    #[schemars(with = "Option<schema::RowsOrShare>")]
+    pub(super) max_rejects: Option<Text>,
     /// Checks that must hold before anything is published.
     pub(super) audits: Option<Vec<At<Audit>>>,
     /// How the Parquet files of these tables are written, where it differs from the pipeline.
@@ -216,7 +226,8 @@ pub(super) struct ColumnRules {
     pub(super) only: Option<Texts>,
     /// Do not read these.
     pub(super) drop: Option<Texts>,
-    /// Read as another type: `{score: "decimal(12,4)"}`. Values that don't fit stop the run.
+    /// Read as another type: `{score: "decimal(12,4)"}`. Values that don't fit stop the run, or
+    /// are dealt with as `on_mismatch` says.
     #[schemars(with = "Option<Named<schema::Type>>")]
     pub(super) cast: Option<Named<Text>>,
     /// Make unreadable before anything is written anywhere: `{email: sha256}` or
@@ -225,6 +236,10 @@ pub(super) struct ColumnRules {
     pub(super) mask: Option<Named<Text>>,
     /// New names: `{source_name: new_name}`.
     pub(super) rename: Option<Named<Text>>,
+    /// What becomes of values that don't fit: `{score: null, born: quarantine}`; there are `error`,
+    /// `null`, `text` and `quarantine`.
+    #[schemars(with = "Option<Named<schema::OnMismatch>>")]
+    pub(super) on_mismatch: Option<Named<Word>>,
 }
 
 /// One check, and what follows when it does not hold.

@@ -4,7 +4,10 @@ use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 use url::Url;
 
-use super::{Audit, OnSchemaChange, Origin, Secret, TablePattern, resolve::Connections};
+use super::{
+    Audit, MaxRejects, OnMismatch, OnSchemaChange, Origin, Secret, TablePattern,
+    resolve::Connections,
+};
 use crate::types::{ByteSize, ColumnType, PipelineName, Window};
 
 /// A project: `longshore.yml` and what lies beside it.
@@ -212,6 +215,10 @@ pub struct TableRule {
     pub columns: ColumnRules,
     /// A condition in the source's SQL that rows must meet.
     pub filter: Option<String>,
+    /// What becomes of values that don't fit, where [`ColumnRules::on_mismatch`] does not say.
+    pub on_mismatch: OnMismatch,
+    /// How many rows may be rejected.
+    pub max_rejects: MaxRejects,
     /// Checks before publishing.
     pub audits: Vec<Audit>,
     /// How its Parquet files are written.
@@ -267,6 +274,8 @@ pub struct ColumnRules {
     pub mask: BTreeMap<String, Mask>,
     /// New names, source name first.
     pub rename: BTreeMap<String, String>,
+    /// What becomes of values that don't fit, where it is not what the table's rule says.
+    pub on_mismatch: BTreeMap<String, OnMismatch>,
 }
 
 /// How a column is made unreadable.

@@ -207,6 +207,23 @@ scalar!(
     keyword(&["sha256", "redact"])
 );
 scalar!(
+    /// A number of rows, or a share of them in percent.
+    RowsOrShare,
+    json_schema!({
+        "type": ["integer", "string"], "minimum": 0,
+        "pattern": format!(r"^[0-9]+(\.[0-9]+)? *%?$|{INTERPOLATED}")
+    })
+);
+scalar!(
+    /// What becomes of a value that does not fit its column.
+    OnMismatch,
+    // Without quotes, `null` is no text to an editor.
+    json_schema!({ "anyOf": [
+        { "enum": ["error", "null", null, "text", "quarantine"] },
+        { "type": "string", "pattern": INTERPOLATED },
+    ] })
+);
+scalar!(
     /// What follows when an audit does not hold.
     Severity,
     keyword(&["error", "warn"])

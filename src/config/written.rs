@@ -208,3 +208,45 @@ impl<T: JsonSchema> JsonSchema for OrText<T> {
         json_schema!({ "oneOf": [{ "type": "string", "minLength": 1 }, map] })
     }
 }
+
+/// A keyword, of which one is `null`: what YAML takes for nothing is that word here.
+#[derive(Debug, Clone)]
+pub(super) struct Word(pub(super) Text);
+
+impl<'de> Deserialize<'de> for Word {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Form(String);
+        struct TextOrNull;
+        impl Visitor<'_> for TextOrNull {
+            type Value = Form;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a word")
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Form, E> {
+                Ok(Form(text.to_owned()))
+            }
+
+            fn visit_unit<E: de::Error>(self) -> Result<Form, E> {
+                self.visit_str("null")
+            }
+
+            fn visit_none<E: de::Error>(self) -> Result<Form, E> {
+                self.visit_str("null")
+            }
+        }
+        impl<'de> Deserialize<'de> for Form {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                deserializer.deserialize_any(TextOrNull)
+            }
+        }
+        let At { value: Form(value), line, column } = At::<Form>::deserialize(deserializer)?;
+        Ok(Self(At { value, line, column }))
+    }
+}
+
+/// A [`Word`] that may be left out. (Of an `Option`, serde makes nothing where `null` stands.)
+pub(super) fn word<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Text>, D::Error> {
+    Word::deserialize(deserializer).map(|Word(text)| Some(text))
+}

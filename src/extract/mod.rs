@@ -6,6 +6,7 @@
 //!
 //! Nothing here writes to a source, and nothing here knows of stages, models or warehouses.
 
+mod misfit;
 mod notices;
 pub mod postgres;
 mod request;
@@ -20,6 +21,7 @@ use arrow::{datatypes::DataType, record_batch::RecordBatch};
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
+pub use misfit::Misfit;
 pub use notices::Notices;
 pub use request::{
     ColumnRequest, RuledRequest, TableRequest, TableUse, build_requests, selecting_rule, table_uses,
@@ -98,6 +100,10 @@ pub trait Snapshot: Send + Sync {
 pub trait BatchSink: Send {
     /// One more batch, in source order. May block; called off the I/O runtime only.
     fn push(&mut self, batch: RecordBatch) -> Result<()>;
+
+    /// One more batch, in source order like any other, in which NULL stands for `misfits`. There
+    /// is at least one, each in a column whose [`ColumnRequest::on_mismatch`] bears it.
+    fn push_misfits(&mut self, batch: RecordBatch, misfits: Vec<Misfit>) -> Result<()>;
 
     /// The chunk is whole: the source says that it holds `rows` rows. What was pushed counts only
     /// from here on. An error when `rows` differs from the rows that were pushed.
@@ -179,6 +185,26 @@ pub enum ChunkPart {
     },
     /// Rows whose row id lies in the range.
     RowIds(Range<i64>),
+}
+
+impl fmt::Display for ChunkPart {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Whole => write!(f, "all"),
+            Self::Pages { relation, from, until: Some(until) } => {
+                write!(f, "{relation}, pages {from} to {}", until.saturating_sub(1))
+            }
+            Self::Pages { relation, from, until: None } => {
+                write!(f, "{relation}, pages {from} to the end")
+            }
+            Self::Keys { relation, column, from, until } => {
+                write!(f, "{relation}")?;
+                from.map_or(Ok(()), |from| write!(f, ", {column} from {from}"))?;
+                until.map_or(Ok(()), |until| write!(f, ", {column} below {until}"))
+            }
+            Self::RowIds(Range { start, end }) => write!(f, "row ids {start} to {end}"),
+        }
+    }
 }
 
 /// The point in a source's history that a snapshot shows.
@@ -340,12 +366,13 @@ pub enum Mapping {
         /// What the reader of the warehouse must know, `times of day are text`.
         note: String,
     },
-    /// Ordinary values are kept; some rare ones stop the run, by name.
+    /// Ordinary values are kept; some rare ones do not fit, and stop the run unless the column's
+    /// rule says otherwise.
     Guarded {
         /// The Arrow type.
         #[serde(serialize_with = "as_text")]
         data_type: DataType,
-        /// Which values stop the run, and the way out.
+        /// Which values do not fit, and the way out.
         note: String,
     },
     /// The column can't be read as it is.

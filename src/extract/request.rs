@@ -7,7 +7,7 @@ use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
 
 use super::{Mapping, Source, SourceColumn, SourceTable};
 use crate::{
-    config::{ColumnRules, ExtractGroup, Mask, Selection, TableRule},
+    config::{ColumnRules, ExtractGroup, Mask, OnMismatch, Selection, TableRule},
     error::{Error, ErrorKind, Result, did_you_mean},
     types::{ColumnType, TableName},
 };
@@ -36,6 +36,8 @@ pub struct ColumnRequest {
     pub cast: Option<ColumnType>,
     /// How it is made unreadable after reading; it is then read as text.
     pub mask: Option<Mask>,
+    /// What becomes of values that don't fit; never [`OnMismatch::Text`], which is a cast by now.
+    pub on_mismatch: OnMismatch,
 }
 
 impl TableRequest {
@@ -44,6 +46,11 @@ impl TableRequest {
         Arc::new(Schema::new(
             self.columns.iter().map(|column| column.field.clone()).collect::<Vec<_>>(),
         ))
+    }
+
+    /// Whether rows of it may be rejected.
+    pub fn rejects(&self) -> bool {
+        self.columns.iter().any(|column| column.on_mismatch == OnMismatch::Quarantine)
     }
 }
 
@@ -236,7 +243,8 @@ fn refuse_unknown_columns(rule: &TableRule, table: &SourceTable) -> Result<()> {
         .chain(&rules.drop)
         .chain(rules.cast.keys())
         .chain(rules.mask.keys())
-        .chain(rules.rename.keys());
+        .chain(rules.rename.keys())
+        .chain(rules.on_mismatch.keys());
     for name in named {
         if !table.columns.iter().any(|column| column.name == *name) {
             let error = Error::new(
@@ -260,10 +268,7 @@ fn column_request(
     column: &SourceColumn,
 ) -> Result<ColumnRequest> {
     let mask = rule.columns.mask.get(&column.name).copied();
-    let cast = match mask {
-        Some(_) => Some(ColumnType::Text),
-        None => rule.columns.cast.get(&column.name).copied(),
-    };
+    let (cast, on_mismatch) = cast_and_mismatch(rule, column);
     let refused = |why: &str| {
         let full = format!("{}.{}", table.display_name(), column.name);
         Error::new(
@@ -286,7 +291,26 @@ fn column_request(
     };
     let name = rule.columns.rename.get(&column.name).unwrap_or(&column.name);
     let field = Arc::new(Field::new(name, data_type, true));
-    Ok(ColumnRequest { source: column.clone(), field, cast, mask })
+    Ok(ColumnRequest { source: column.clone(), field, cast, mask, on_mismatch })
+}
+
+/// What `column` is cast to, and what becomes of values that don't fit even so.
+fn cast_and_mismatch(rule: &TableRule, column: &SourceColumn) -> (Option<ColumnType>, OnMismatch) {
+    let ColumnRules { mask, cast, on_mismatch, .. } = &rule.columns;
+    let own = on_mismatch.get(&column.name).copied();
+    let cast = match mask.get(&column.name) {
+        Some(_) => Some(ColumnType::Text),
+        None => cast.get(&column.name).copied(),
+    };
+    match own.unwrap_or(rule.on_mismatch) {
+        OnMismatch::Text => {
+            let may_misfit =
+                matches!(column.mapping, Mapping::Guarded { .. } | Mapping::Refused { .. });
+            let as_text = cast.is_none() && (own.is_some() || may_misfit);
+            (cast.or(as_text.then_some(ColumnType::Text)), OnMismatch::Error)
+        }
+        on_mismatch => (cast, on_mismatch),
+    }
 }
 
 fn refuse_shared_columns(

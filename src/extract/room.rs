@@ -67,7 +67,7 @@ mod tests {
     use arrow::record_batch::RecordBatch;
 
     use super::*;
-    use crate::types::ByteSize;
+    use crate::{extract::Misfit, types::ByteSize};
 
     #[derive(Default)]
     struct Sink {
@@ -76,6 +76,10 @@ mod tests {
 
     impl BatchSink for Sink {
         fn push(&mut self, _: RecordBatch) -> Result<()> {
+            Ok(())
+        }
+
+        fn push_misfits(&mut self, _: RecordBatch, _: Vec<Misfit>) -> Result<()> {
             Ok(())
         }
 

@@ -9,7 +9,7 @@ use arrow::{
 };
 use sha2::{Digest, Sha256};
 
-use super::{BatchSink, TableRequest};
+use super::{BatchSink, Misfit, TableRequest};
 use crate::{
     config::Mask,
     error::{Error, Result},
@@ -42,18 +42,18 @@ impl MaskingSink {
 
 impl BatchSink for MaskingSink {
     fn push(&mut self, batch: RecordBatch) -> Result<()> {
-        let mut watch = Stopwatch::start();
-        let mut columns = batch.columns().to_vec();
-        for (at, mask) in &self.masks {
-            let column = columns
-                .get_mut(*at)
-                .ok_or_else(|| Error::internal("a masked column is missing from a batch"))?;
-            *column = masked(column, *mask)?;
-        }
-        let batch = RecordBatch::try_new(self.schema.clone(), columns)
-            .map_err(|error| Error::internal(format!("a masked batch is malformed: {error}")))?;
-        self.spent += watch.lap();
+        let batch = self.masked(&batch)?;
         self.inner.push(batch)
+    }
+
+    fn push_misfits(&mut self, batch: RecordBatch, mut misfits: Vec<Misfit>) -> Result<()> {
+        for misfit in &mut misfits {
+            if self.masks.iter().any(|(at, _)| *at == misfit.column) {
+                REDACTED.clone_into(&mut misfit.value);
+            }
+        }
+        let batch = self.masked(&batch)?;
+        self.inner.push_misfits(batch, misfits)
     }
 
     fn complete(self: Box<Self>, rows: u64) -> Result<()> {
@@ -74,6 +74,26 @@ impl BatchSink for MaskingSink {
     }
 }
 
+impl MaskingSink {
+    fn masked(&mut self, batch: &RecordBatch) -> Result<RecordBatch> {
+        let mut watch = Stopwatch::start();
+        let mut columns = batch.columns().to_vec();
+        for (at, mask) in &self.masks {
+            let column = columns
+                .get_mut(*at)
+                .ok_or_else(|| Error::internal("a masked column is missing from a batch"))?;
+            *column = masked(column, *mask)?;
+        }
+        let batch = RecordBatch::try_new(self.schema.clone(), columns)
+            .map_err(|error| Error::internal(format!("a masked batch is malformed: {error}")))?;
+        self.spent += watch.lap();
+        Ok(batch)
+    }
+}
+
+/// What stands for a value that nobody may see.
+const REDACTED: &str = "***";
+
 fn masked(column: &ArrayRef, mask: Mask) -> Result<ArrayRef> {
     if column.data_type() != &DataType::Utf8View {
         return Err(Error::internal("a column to be masked was not read as text"));
@@ -83,7 +103,7 @@ fn masked(column: &ArrayRef, mask: Mask) -> Result<ArrayRef> {
         match (value, mask) {
             (None, _) => out.append_null(),
             (Some(text), Mask::Sha256) => out.append_value(format!("{:x}", Sha256::digest(text))),
-            (Some(_), Mask::Redact) => out.append_value("***"),
+            (Some(_), Mask::Redact) => out.append_value(REDACTED),
         }
     }
     Ok(Arc::new(out.finish()))

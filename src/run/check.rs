@@ -15,7 +15,7 @@ use super::{
 use crate::{
     config::{Pipeline, Project},
     error::{Error, Result},
-    extract::{BatchSink, Chunk, Preflight, Session},
+    extract::{BatchSink, Chunk, Misfit, Preflight, Session},
     types::Budget,
 };
 
@@ -157,6 +157,10 @@ struct Nowhere;
 
 impl BatchSink for Nowhere {
     fn push(&mut self, _batch: RecordBatch) -> Result<()> {
+        Ok(())
+    }
+
+    fn push_misfits(&mut self, _batch: RecordBatch, _misfits: Vec<Misfit>) -> Result<()> {
         Ok(())
     }
 

@@ -3,6 +3,7 @@
 
 use std::{
     collections::{BTreeMap, VecDeque},
+    iter,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU64, AtomicUsize, Ordering},
@@ -17,16 +18,21 @@ use super::{
     event::{Event, Observer},
     limits::{Deadline, Stopped},
     memory::encode_options,
-    plan::PlannedSource,
+    misfits::{MisfitSorter, Tally},
+    plan::{PlannedExtract, PlannedSource},
+    rejects::{Provenance, RejectWriter, rejects_encoding, rejects_schema},
     report::StepKind,
     retry::{self, Retries},
     staged::{Staged, blocking},
 };
 use crate::{
+    config::MaxRejects,
     error::{Error, ErrorKind, Result},
-    extract::{BatchSink, Chunk, MaskingSink, Session, Snapshot, SourcePosition, TableRequest},
+    extract::{
+        BatchSink, Chunk, MaskingSink, Misfit, Session, Snapshot, SourcePosition, TableRequest,
+    },
     stage::{ChunkWriter, EncodeOptions, Stage, TableStage},
-    types::{Stopwatch, TableName, Timings},
+    types::{RunId, Stopwatch, TableName, Timings},
 };
 
 /// How the first line of an error of this step begins; a table's name follows.
@@ -45,7 +51,7 @@ pub(super) struct Extracted {
 pub(super) async fn extract(
     planned: &PlannedSource,
     stage: &Stage,
-    session: &Session,
+    (run, session): (&RunId, &Session),
     retries: &Arc<Retries>,
     observer: &Arc<dyn Observer>,
 ) -> Result<Extracted> {
@@ -62,12 +68,13 @@ pub(super) async fn extract(
             position: position.to_string(),
         });
         let at_once = snapshot.parallelism().max(1);
-        let encoding = planned
-            .extracts
-            .iter()
-            .map(|extract| encode_options(&extract.parquet, session.budget.ceiling(), at_once));
-        let wanted = requests.iter().cloned().zip(encoding).collect();
-        let queue = Queue::fill(&*snapshot, wanted, stage, retries.clone(), observer.clone())?;
+        let tables = planned.extracts.iter().enumerate().map(|(index, extract)| {
+            let encoding = encode_options(&extract.parquet, session.budget.ceiling(), at_once);
+            let from = (run.to_string(), position.to_string());
+            TableWork::new((index, extract), stage, encoding, from)
+        });
+        let tables = tables.collect::<Result<_>>()?;
+        let queue = Queue::fill(&*snapshot, tables, retries.clone(), observer.clone());
         let queue = Arc::new(queue);
         match Deadline::bound(deadline, read(snapshot, &queue)).await {
             Ok(()) => return Ok(Extracted { connection, position, tables: queue.into_staged()? }),
@@ -145,7 +152,7 @@ fn why(error: &Error) -> String {
 struct Queue {
     chunks: Mutex<VecDeque<Chunk>>,
     tables: Vec<Arc<TableWork>>,
-    staged: Mutex<BTreeMap<usize, Staged>>,
+    staged: Mutex<BTreeMap<usize, Vec<Staged>>>,
     retries: Arc<Retries>,
     observer: Arc<dyn Observer>,
 }
@@ -153,30 +160,21 @@ struct Queue {
 impl Queue {
     fn fill(
         snapshot: &dyn Snapshot,
-        wanted: Vec<(TableRequest, EncodeOptions)>,
-        stage: &Stage,
+        tables: Vec<TableWork>,
         retries: Arc<Retries>,
         observer: Arc<dyn Observer>,
-    ) -> Result<Self> {
+    ) -> Self {
         let mut chunks = Vec::new();
-        let mut tables = Vec::new();
-        for (index, (request, encoding)) in wanted.into_iter().enumerate() {
-            let of_table = snapshot.chunks(index);
+        for table in &tables {
+            let of_table = snapshot.chunks(table.index);
             chunks.extend_from_slice(of_table);
-            tables.push(Arc::new(TableWork {
-                index,
-                stage: stage.table(request.into.clone(), request.schema(), encoding)?,
-                request,
-                left: AtomicUsize::new(of_table.len()),
-                started: Mutex::new(None),
-                rows: Arc::default(),
-                spent: Arc::default(),
-            }));
+            table.left.store(of_table.len(), Ordering::Release);
         }
         // The last chunk to end decides the wall time, so it had better be a small one.
         chunks.sort_by_key(|chunk| std::cmp::Reverse(chunk.estimated_bytes));
         let (chunks, staged) = (Mutex::new(chunks.into()), Mutex::default());
-        Ok(Self { chunks, tables, staged, retries, observer })
+        let tables = tables.into_iter().map(Arc::new).collect();
+        Self { chunks, tables, staged, retries, observer }
     }
 
     fn len(&self) -> usize {
@@ -201,7 +199,11 @@ impl Queue {
 
     /// Throws away what was staged; the same tables can be staged anew.
     async fn discard(&self) -> Result<()> {
-        let stages: Vec<_> = self.tables.iter().map(|table| table.stage.clone()).collect();
+        let stages: Vec<_> = self
+            .tables
+            .iter()
+            .flat_map(|table| iter::once(table.stage.clone()).chain(table.rejects.clone()))
+            .collect();
         blocking(move || stages.iter().try_for_each(TableStage::discard)).await
     }
 
@@ -210,7 +212,7 @@ impl Queue {
         if staged.len() != self.tables.len() {
             return Err(Error::internal("a table was left unread"));
         }
-        Ok(staged.into_values().collect())
+        Ok(staged.into_values().flatten().collect())
     }
 }
 
@@ -219,14 +221,53 @@ struct TableWork {
     index: usize,
     request: TableRequest,
     stage: TableStage,
+    /// Where its rejected rows go, if any may be rejected.
+    rejects: Option<TableStage>,
+    max_rejects: MaxRejects,
+    /// The run, and the point that its source is read at.
+    from: (String, String),
     left: AtomicUsize,
     started: Mutex<Option<Instant>>,
     rows: Arc<AtomicU64>,
     /// By the chunks that count.
-    spent: Arc<Mutex<Timings>>,
+    settled: Arc<Mutex<Settled>>,
+}
+
+/// What the chunks of a table came to that count.
+#[derive(Default)]
+struct Settled {
+    /// Rows that the source has, kept and rejected.
+    rows: u64,
+    spent: Timings,
+    tally: Tally,
 }
 
 impl TableWork {
+    /// A table that nothing is read of yet.
+    fn new(
+        (index, extract): (usize, &PlannedExtract),
+        stage: &Stage,
+        encoding: EncodeOptions,
+        from: (String, String),
+    ) -> Result<Self> {
+        let request = &extract.request;
+        let rejects = extract
+            .rejects()
+            .map(|table| stage.table(table, rejects_schema(), rejects_encoding(encoding)));
+        Ok(Self {
+            index,
+            request: request.clone(),
+            stage: stage.table(request.into.clone(), request.schema(), encoding)?,
+            rejects: rejects.transpose()?,
+            max_rejects: extract.max_rejects,
+            from,
+            left: AtomicUsize::default(),
+            started: Mutex::default(),
+            rows: Arc::default(),
+            settled: Arc::default(),
+        })
+    }
+
     /// Notes the start of a chunk; the first one starts the table.
     fn begin(&self, observer: &dyn Observer) {
         let mut started = lock(&self.started);
@@ -242,74 +283,130 @@ impl TableWork {
 
     /// Reads one of its chunks into the stage; what an error leaves behind does not count.
     async fn read(&self, snapshot: &dyn Snapshot, chunk: &Chunk, queue: &Queue) -> Result<()> {
-        let sink = MaskingSink::wrap(&self.request, Box::new(self.sink(queue.observer.clone())));
+        let sink = Box::new(self.sink(chunk, queue.observer.clone()));
+        let sink = MaskingSink::wrap(&self.request, sink);
         let read = snapshot.read(chunk, sink).await;
         read.map_err(|error| error.context(format!("{STOPPED} `{}`", self.request.into)))
     }
 
-    fn sink(&self, observer: Arc<dyn Observer>) -> StageSink {
+    fn sink(&self, chunk: &Chunk, observer: Arc<dyn Observer>) -> StageSink {
+        let (run, position) = self.from.clone();
+        let from = Provenance { run, position, part: chunk.part.to_string() };
+        let rejects = self.rejects.as_ref().map(|stage| RejectWriter::new(stage, from));
         StageSink {
             writer: self.stage.writer(),
+            misfits: MisfitSorter::new(&self.request, rejects),
             table: self.request.into.clone(),
             progress: Progress { total: self.rows.clone(), unsettled: 0 },
             observer,
             chunk: Timings::default(),
-            spent: self.spent.clone(),
+            settled: self.settled.clone(),
         }
     }
 
     /// Notes the end of a chunk; the last one finishes the table's files.
     async fn end_chunk(self: &Arc<Self>, queue: &Queue) -> Result<()> {
-        if self.left.fetch_sub(1, Ordering::AcqRel) > 1 {
+        let left = self.left.fetch_sub(1, Ordering::AcqRel);
+        self.guard()?;
+        if left > 1 {
             return Ok(());
         }
-        let stage = self.stage.clone();
+        let (stage, rejects) = (self.stage.clone(), self.rejects.clone());
         let mut watch = Stopwatch::start();
-        let files = blocking(move || stage.finish()).await?;
-        let mut spent = *lock(&self.spent);
+        let (files, rejects) = blocking(move || {
+            let rejects = match rejects {
+                Some(table) => Some((table.table().clone(), table.finish()?)),
+                None => None,
+            };
+            Ok((stage.finish()?, rejects))
+        })
+        .await?;
+        let settled = std::mem::take(&mut *lock(&self.settled));
+        let mut spent = settled.spent;
         spent.write += watch.lap();
         let elapsed = lock(&self.started).map(|at| at.elapsed()).unwrap_or_default();
-        let staged =
+        let mut staged =
             Staged::new(self.request.into.clone(), StepKind::Extract, files, elapsed, spent);
+        staged.step.misfits = settled.tally.report(&self.request);
         queue.observer.event(&Event::TableStaged(staged.step.clone()));
-        lock(&queue.staged).insert(self.index, staged);
+        if !staged.step.misfits.is_empty() {
+            let what = format!("`{}`: {}", self.request.into, staged.step.misfits);
+            queue.observer.event(&Event::Warning { what });
+        }
+        let rejects = rejects.map(|(table, files)| Staged::rejects(table, files));
+        lock(&queue.staged).insert(self.index, iter::once(staged).chain(rejects).collect());
         Ok(())
+    }
+
+    /// Stops the run where more rows were rejected than may be.
+    fn guard(&self) -> Result<()> {
+        let settled = lock(&self.settled);
+        let is_whole = self.left.load(Ordering::Acquire) == 0;
+        // A share is known at the end only.
+        if !is_whole && !matches!(self.max_rejects, MaxRejects::Rows(_)) {
+            return Ok(());
+        }
+        let guarded = settled.tally.guard(self.max_rejects, settled.rows, &self.request);
+        guarded.map_err(|error| error.context(format!("{STOPPED} `{}`", self.request.into)))
     }
 }
 
 /// Joins a source to the stage.
 struct StageSink {
     writer: ChunkWriter,
+    misfits: MisfitSorter,
     table: TableName,
     progress: Progress,
     observer: Arc<dyn Observer>,
     /// What this chunk's source spent.
     chunk: Timings,
-    spent: Arc<Mutex<Timings>>,
+    settled: Arc<Mutex<Settled>>,
+}
+
+impl StageSink {
+    /// Rows that arrived, kept and rejected.
+    fn rows(&self) -> u64 {
+        self.writer.rows() + self.misfits.tally.rejected
+    }
+
+    fn tell(&mut self, arrived: usize) {
+        let rows = self.progress.add(arrived as u64);
+        self.observer.event(&Event::TableProgress { table: self.table.clone(), rows });
+    }
 }
 
 impl BatchSink for StageSink {
     fn push(&mut self, batch: RecordBatch) -> Result<()> {
-        let rows = batch.num_rows() as u64;
         self.writer.push(&batch)?;
-        let rows = self.progress.add(rows);
-        self.observer.event(&Event::TableProgress { table: self.table.clone(), rows });
+        self.tell(batch.num_rows());
+        Ok(())
+    }
+
+    fn push_misfits(&mut self, batch: RecordBatch, misfits: Vec<Misfit>) -> Result<()> {
+        let kept = self.misfits.sort(&batch, misfits, self.rows())?;
+        self.writer.push(&kept)?;
+        self.tell(batch.num_rows());
         Ok(())
     }
 
     fn complete(self: Box<Self>, rows: u64) -> Result<()> {
-        if rows != self.writer.rows() {
+        let arrived = self.rows();
+        if rows != arrived {
             return Err(Error::new(
                 ErrorKind::Data,
-                format!("the source reports {rows} rows, but {} arrived", self.writer.rows()),
+                format!("the source reports {rows} rows, but {arrived} arrived"),
             ));
         }
-        let Self { writer, mut progress, chunk, spent, .. } = *self;
-        let encoded = writer.complete(rows)?;
+        let Self { writer, misfits, mut progress, chunk, settled, .. } = *self;
+        let kept = writer.rows();
+        let encoded = writer.complete(kept)?;
+        let tally = misfits.complete()?;
         progress.unsettled = 0;
-        let mut spent = lock(&spent);
-        *spent += encoded;
-        *spent += chunk;
+        let mut settled = lock(&settled);
+        settled.rows += rows;
+        settled.spent += encoded;
+        settled.spent += chunk;
+        settled.tally.add(tally);
         Ok(())
     }
 
@@ -318,11 +415,12 @@ impl BatchSink for StageSink {
     }
 
     fn footprint(&self) -> u64 {
-        self.writer.footprint()
+        self.writer.footprint() + self.misfits.footprint()
     }
 
     fn relieve(&mut self) -> Result<()> {
-        self.writer.relieve()
+        self.writer.relieve()?;
+        self.misfits.relieve()
     }
 }
 

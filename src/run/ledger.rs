@@ -11,7 +11,7 @@ use sqlx::{
     },
 };
 
-use super::{AuditReport, RunReport, StepReport};
+use super::{AuditReport, MisfitReport, RunReport, StepReport};
 use crate::{
     error::{Context, Error, ErrorKind, Result},
     types::{Generation, PipelineName, RunId, Timings},
@@ -140,10 +140,13 @@ impl Ledger {
 
     /// Notes a staged table.
     pub async fn step(&self, run: &RunId, step: &StepReport) -> Result<()> {
+        let misfits = serde_json::to_string(&step.misfits.columns)
+            .map_err(|error| Error::internal(format!("cannot write misfits as JSON: {error}")))?;
         sqlx::query(
             "insert into steps (run, table_name, kind, rows, bytes, files, seconds, \
-             memory_seconds, read_seconds, decode_seconds, encode_seconds, write_seconds) \
-             values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+             memory_seconds, read_seconds, decode_seconds, encode_seconds, write_seconds, \
+             rejected, nulled, misfits) \
+             values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         )
         .bind(run.as_str())
         .bind(step.table.to_string())
@@ -157,6 +160,9 @@ impl Ledger {
         .bind(step.spent.map(|spent| spent.decode.as_secs_f64()))
         .bind(step.spent.map(|spent| spent.encode.as_secs_f64()))
         .bind(step.spent.map(|spent| spent.write.as_secs_f64()))
+        .bind(step.misfits.rejected as i64)
+        .bind(step.misfits.nulled as i64)
+        .bind(misfits)
         .execute(&self.pool)
         .await
         .or_fail(ErrorKind::Storage, broken)?;
@@ -320,6 +326,11 @@ fn step(row: &SqliteRow) -> Result<StepReport> {
         files: row.get::<i64, _>("files") as u64,
         elapsed: Duration::try_from_secs_f64(row.get("seconds")).map_err(damaged)?,
         spent: spent(row)?,
+        misfits: MisfitReport {
+            rejected: row.get::<i64, _>("rejected") as u64,
+            nulled: row.get::<i64, _>("nulled") as u64,
+            columns: serde_json::from_str(&row.get::<String, _>("misfits")).map_err(damaged)?,
+        },
     })
 }
 
@@ -359,7 +370,10 @@ fn audit(row: &SqliteRow) -> Result<AuditReport> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{run::StepKind, types::TableName};
+    use crate::{
+        run::{ColumnMisfits, MisfitOutcome, StepKind},
+        types::TableName,
+    };
 
     #[tokio::test]
     async fn a_run_is_remembered_whole() {
@@ -379,6 +393,16 @@ mod tests {
             files: 1,
             elapsed: Duration::from_millis(1500),
             spent: Some(Timings { read: Duration::from_millis(900), ..Timings::default() }),
+            misfits: MisfitReport {
+                rejected: 2,
+                nulled: 0,
+                columns: vec![ColumnMisfits {
+                    column: "total".into(),
+                    reason: "holds NaN, which `decimal(12,2)` can't".into(),
+                    outcome: MisfitOutcome::Rejected,
+                    values: 2,
+                }],
+            },
         };
         ledger.step(&good, &step).await.unwrap();
         let audit = AuditReport {
@@ -411,6 +435,7 @@ mod tests {
         assert_eq!(detail.record.generation, Some(Generation(3)));
         assert_eq!((detail.record.rows, detail.steps[0].rows), (7, 7));
         assert_eq!(detail.steps[0].spent, step.spent);
+        assert_eq!(detail.steps[0].misfits, step.misfits);
         assert_eq!(detail.audits, [audit]);
         let failed = ledger.run(bad.as_str()).await.unwrap().unwrap().record;
         assert_eq!(failed.outcome, RunOutcome::Failed);

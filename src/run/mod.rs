@@ -16,7 +16,9 @@ mod ledger;
 mod limits;
 mod lock;
 mod memory;
+mod misfits;
 mod plan;
+mod rejects;
 mod report;
 mod retry;
 mod rewrite;
@@ -35,7 +37,9 @@ pub use grants::{Grants, grants};
 pub use ledger::{Ledger, RunDetail, RunOutcome, RunRecord};
 pub use lock::RunLock;
 pub use plan::{Plan, PlanOptions, PlannedExtract, PlannedSource, Target, Unchanged, engine};
-pub use report::{AuditReport, RunReport, StepKind, StepReport};
+pub use report::{
+    AuditReport, ColumnMisfits, MisfitOutcome, MisfitReport, RunReport, StepKind, StepReport,
+};
 pub use runner::{Ending, RunRequest, run};
 pub use summary::{
     ColumnSummary, ExtractSummary, ModelSummary, PlanSummary, Risk, SourceSummary, published_type,

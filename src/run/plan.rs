@@ -3,17 +3,21 @@
 //! Planning connects, asks each source what it is and what it holds, and plans every model and
 //! audit against schemas alone. A typo in the last model costs a second here, not a night.
 
-use std::{collections::BTreeMap, fmt, sync::Arc};
+use std::{collections::BTreeMap, fmt, iter, sync::Arc};
 
 use arrow::datatypes::SchemaRef;
 use url::Url;
 
 use super::{
     contract::{Contract, Joins, SchemaChange, matched, refusal},
+    rejects::{rejects_schema, rejects_table},
     source, target,
 };
 use crate::{
-    config::{Audit, Limits, Mode, NamePattern, OnSchemaChange, ParquetConfig, Pipeline, Project},
+    config::{
+        Audit, Limits, MaxRejects, Mode, NamePattern, OnSchemaChange, ParquetConfig, Pipeline,
+        Project,
+    },
     error::{Error, ErrorKind, Result, did_you_mean},
     extract::{Preflight, Source, TableRequest},
     transform::{AuditTarget, Engine, EngineOptions, Model, PlannedModel, load_models},
@@ -84,6 +88,8 @@ pub struct PlannedExtract {
     pub audits: Vec<Audit>,
     /// How its files are written.
     pub parquet: ParquetConfig,
+    /// How many of its rows may be rejected.
+    pub max_rejects: MaxRejects,
     /// The schema of the table that its rows are part of: it may have more columns.
     pub schema: SchemaRef,
     /// How its rows meet the published ones, by their columns.
@@ -154,6 +160,7 @@ impl Plan {
         }
         for extract in sources.iter().flat_map(|source| &source.extracts) {
             known.insert(extract.request.into.clone(), extract.schema.clone());
+            known.extend(extract.rejects().map(|rejects| (rejects, rejects_schema())));
         }
         let settle = |model: &Model, schema: &SchemaRef| contract.hold_model(model, schema);
         let mut models = engine.plan_models(&models, &known, settle).await?;
@@ -185,15 +192,8 @@ impl Plan {
     /// The tables that the run makes, extracts first.
     pub fn targets(&self) -> Vec<Target> {
         let extracts = self.sources.iter().flat_map(|source| {
-            source.extracts.iter().map(|extract| Target {
-                table: extract.request.into.clone(),
-                schema: extract.schema.clone(),
-                mode: extract.mode,
-                joins: extract.joins,
-                source: Some(extract.source(&source.connection)),
-                key: extract.key(),
-                audits: extract.audits.clone(),
-                parquet: extract.parquet,
+            source.extracts.iter().flat_map(|extract| {
+                iter::once(extract.target(&source.connection)).chain(extract.rejects_target())
             })
         });
         let models = self.models.iter().map(|planned| Target {
@@ -271,6 +271,40 @@ impl Plan {
 }
 
 impl PlannedExtract {
+    /// The table that its rejected rows go to, where any may be.
+    pub fn rejects(&self) -> Option<TableName> {
+        self.request.rejects().then(|| rejects_table(&self.request.into))
+    }
+
+    fn target(&self, connection: &str) -> Target {
+        Target {
+            table: self.request.into.clone(),
+            schema: self.schema.clone(),
+            mode: self.mode,
+            joins: self.joins,
+            source: Some(self.source(connection)),
+            key: self.key(),
+            audits: self.audits.clone(),
+            parquet: self.parquet,
+        }
+    }
+
+    fn rejects_target(&self) -> Option<Target> {
+        Some(Target {
+            table: self.rejects()?,
+            schema: rejects_schema(),
+            mode: self.mode,
+            joins: match self.mode {
+                Mode::Replace => Joins::Nothing,
+                Mode::Append => Joins::Published,
+            },
+            source: None,
+            key: Vec::new(),
+            audits: Vec::new(),
+            parquet: self.parquet,
+        })
+    }
+
     fn source(&self, connection: &str) -> TableSource {
         let from = &self.request.from;
         TableSource {
@@ -336,12 +370,16 @@ fn refuse_twice<'a>(
 ) -> Result<()> {
     let mut seen = BTreeMap::new();
     let extracts = sources.iter().flat_map(|source| {
-        source
-            .extracts
-            .iter()
-            .map(|extract| (&extract.request.into, format!("connection `{}`", source.connection)))
+        source.extracts.iter().flat_map(|extract| {
+            let own = (extract.request.into.clone(), format!("connection `{}`", source.connection));
+            let rejects = extract.rejects().map(|rejects| {
+                (rejects, format!("rows of `{}` that are rejected", extract.request.into))
+            });
+            iter::once(own).chain(rejects)
+        })
     });
-    for (table, from) in extracts.chain(models.map(|table| (table, "a model".to_owned()))) {
+    let models = models.map(|table| (table.clone(), "a model".to_owned()));
+    for (table, from) in extracts.chain(models) {
         if let Some(first) = seen.insert(table.clone(), from.clone()) {
             return Err(Error::new(
                 ErrorKind::Config,

@@ -1,8 +1,8 @@
 //! What a run did: the record that the ledger keeps and the command line shows.
 
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::types::{Generation, PipelineName, RunId, TableName, Timings};
 
@@ -31,6 +31,8 @@ pub struct RunReport {
 pub enum StepKind {
     /// A table read from a source.
     Extract,
+    /// The rows that could not go into an extracted table.
+    Rejects,
     /// A table made by a model.
     Model,
 }
@@ -54,6 +56,74 @@ pub struct StepReport {
     /// Where the time of its workers went; unknown of runs by versions that did not measure it.
     #[serde(rename = "worker_seconds")]
     pub spent: Option<Timings>,
+    /// What of the source did not fit.
+    #[serde(flatten)]
+    pub misfits: MisfitReport,
+}
+
+/// What did not fit in a table.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct MisfitReport {
+    /// Rows that went to the table's rejects instead.
+    pub rejected: u64,
+    /// Values that were published as NULL.
+    pub nulled: u64,
+    /// Both by column.
+    #[serde(rename = "misfits")]
+    pub columns: Vec<ColumnMisfits>,
+}
+
+impl MisfitReport {
+    /// Whether everything fit.
+    pub fn is_empty(&self) -> bool {
+        self.columns.is_empty()
+    }
+}
+
+/// What became of how many, and why, as one sentence.
+impl fmt::Display for MisfitReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { rejected, nulled, columns } = self;
+        let many = |number: u64, one: &str| {
+            if number == 1 { format!("1 {one}") } else { format!("{number} {one}s") }
+        };
+        let rejected = (*rejected > 0).then(|| format!("{} rejected", many(*rejected, "row")));
+        let nulled = (*nulled > 0).then(|| format!("{} published as NULL", many(*nulled, "value")));
+        let outcomes: Vec<_> = rejected.into_iter().chain(nulled).collect();
+        let why: Vec<_> = columns.iter().map(ToString::to_string).collect();
+        write!(f, "{}: {}", outcomes.join(", "), why.join("; "))
+    }
+}
+
+/// The values of one column that did not fit for one reason.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ColumnMisfits {
+    /// The column's name in the source.
+    pub column: String,
+    /// What is wrong with them: "holds NaN, which `decimal(12,2)` can't".
+    pub reason: String,
+    /// What became of them.
+    pub outcome: MisfitOutcome,
+    /// How many there are.
+    pub values: u64,
+}
+
+impl fmt::Display for ColumnMisfits {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { column, reason, values, .. } = self;
+        let times = if *values == 1 { "once".to_owned() } else { format!("{values} times") };
+        write!(f, "column `{column}` {reason}, {times}")
+    }
+}
+
+/// What became of a value that did not fit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MisfitOutcome {
+    /// Its row was rejected.
+    Rejected,
+    /// NULL stands for it.
+    Nulled,
 }
 
 impl StepReport {

@@ -229,8 +229,9 @@ impl Work {
             )
         };
         let (sources, retries) = (plan.sources.iter(), Arc::new(Retries::new()));
-        let reads =
-            sources.map(|planned| extract(planned, stage, &session, &retries, &self.observer));
+        let reads = sources.map(|planned| {
+            extract(planned, stage, (&self.run, &session), &retries, &self.observer)
+        });
         futures::future::try_join_all(reads).await
     }
 

@@ -47,6 +47,7 @@ async fn plan_source(connection: &Connection, groups: &[&ExtractGroup]) -> Resul
             rules: rule.on_schema_change,
             audits: rule.audits,
             parquet: rule.parquet,
+            max_rejects: rule.max_rejects,
         }));
     }
     Ok(PlannedSource {

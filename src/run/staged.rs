@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::report::{StepKind, StepReport};
+use super::report::{MisfitReport, StepKind, StepReport};
 use crate::{
     error::{Error, Result},
     types::{TableFiles, TableName, Timings},
@@ -30,8 +30,19 @@ impl Staged {
             files: files.files.len() as u64,
             elapsed,
             spent: Some(spent),
+            misfits: MisfitReport::default(),
         };
         Self { files, step }
+    }
+}
+
+impl Staged {
+    /// The rejects of a table that was extracted; their time is in that table's.
+    pub(super) fn rejects(table: TableName, files: TableFiles) -> Self {
+        let none = (Duration::ZERO, Timings::default());
+        let mut staged = Self::new(table, StepKind::Rejects, files, none.0, none.1);
+        staged.step.spent = None;
+        staged
     }
 }
 

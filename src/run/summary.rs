@@ -61,6 +61,10 @@ pub struct ExtractSummary {
     pub columns: Vec<ColumnSummary>,
     /// How many audits must hold.
     pub audits: usize,
+    /// The table that rejected rows go to, where any may be rejected.
+    pub rejects: Option<TableName>,
+    /// How many may be, in words, where any may.
+    pub max_rejects: Option<String>,
 }
 
 /// What becomes of one column.
@@ -78,6 +82,22 @@ pub struct ColumnSummary {
     pub risk: Risk,
     /// What a reader must know, where there is anything.
     pub note: Option<String>,
+    /// What becomes of values that don't fit: `error`, `null` or `quarantine`.
+    pub on_mismatch: String,
+}
+
+impl ColumnSummary {
+    /// What becomes of values that don't fit, in words; nothing where every value fits.
+    pub fn mismatch(&self) -> Option<&'static str> {
+        if self.risk != Risk::Guarded && self.risk != Risk::Cast {
+            return None;
+        }
+        Some(match self.on_mismatch.as_str() {
+            "null" => "what does not fit becomes NULL",
+            "quarantine" => "a row that does not fit is rejected",
+            _ => "what does not fit stops the run",
+        })
+    }
 }
 
 /// How a column's values fare.
@@ -89,9 +109,9 @@ pub enum Risk {
     Exact,
     /// Every value is kept in another form.
     Kept,
-    /// Rare values stop the run, by name.
+    /// Rare values do not fit.
     Guarded,
-    /// Read as the pipeline asks; a value that does not fit stops the run.
+    /// Read as the pipeline asks; some values may not fit.
     Cast,
     /// Made unreadable, as the pipeline asks.
     Masked,
@@ -151,6 +171,8 @@ fn extract(connection: &str, extract: &PlannedExtract) -> ExtractSummary {
         filter: request.filter.clone(),
         columns: request.columns.iter().map(column).collect(),
         audits: extract.audits.len(),
+        rejects: extract.rejects(),
+        max_rejects: extract.rejects().map(|_| extract.max_rejects.to_string()),
     }
 }
 
@@ -169,6 +191,7 @@ fn column(request: &ColumnRequest) -> ColumnSummary {
         published: published_type(request.field.data_type()),
         risk,
         note,
+        on_mismatch: request.on_mismatch.to_string(),
     }
 }
 

@@ -5,6 +5,7 @@
 mod budget;
 mod columns;
 mod files;
+mod json;
 mod names;
 mod size;
 mod timings;
@@ -13,6 +14,7 @@ mod window;
 pub use budget::{Budget, Permit};
 pub use columns::{ColumnType, canonical_field, canonical_schema, canonical_type};
 pub use files::{Bound, ColumnStats, DataFile, TableFiles};
+pub use json::{exact_json, exact_numbers};
 pub use names::{Generation, PipelineName, RunId, TableName, path_segment};
 pub use size::ByteSize;
 pub use timings::{Stopwatch, Timings};

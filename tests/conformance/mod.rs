@@ -13,7 +13,7 @@ use arrow::{
 use longshore::{
     config::{Pipeline, Project},
     error::{Error, ErrorKind, Result},
-    extract::{self, BatchSink, Session, Source, build_requests},
+    extract::{self, BatchSink, Misfit, Session, Source, build_requests},
     types::{Budget, ByteSize},
 };
 
@@ -68,6 +68,11 @@ impl BatchSink for Sink {
         }
         self.mine.push(batch);
         Ok(())
+    }
+
+    fn push_misfits(&mut self, batch: RecordBatch, misfits: Vec<Misfit>) -> Result<()> {
+        assert!(!misfits.is_empty(), "a batch that fits is pushed as such");
+        self.push(batch)
     }
 
     fn complete(self: Box<Self>, rows: u64) -> Result<()> {

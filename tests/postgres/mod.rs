@@ -8,6 +8,7 @@ mod identifiers;
 mod limits;
 mod losses;
 mod memory;
+mod rejects;
 mod roles;
 mod secrets;
 mod shapes;

@@ -23,6 +23,7 @@ READS = [
     r"LOCK TABLE .* IN ACCESS SHARE MODE$",
     r"COPY \(SELECT .*\) TO STDOUT \(FORMAT binary\)$",
     r"ROLLBACK$",
+    r"SET client_encoding TO 'SQL_ASCII'$",
 ]
 
 

@@ -9,8 +9,8 @@ use arrow::{
     util::display::{ArrayFormatter, FormatOptions},
 };
 
-use super::{arrow_failed, json};
-use crate::{cli::talk::Outcome, error::Error};
+use super::arrow_failed;
+use crate::{cli::talk::Outcome, error::Error, types::exact_json};
 
 /// Values that can't be shown are errors, never a text that looks like a value.
 pub(crate) const OPTIONS: FormatOptions<'static> = FormatOptions::new().with_display_error(false);
@@ -38,7 +38,7 @@ enum Values<'a> {
 impl CellReader {
     /// A reader for any batch.
     pub(crate) fn new() -> Self {
-        Self { json: json::options() }
+        Self { json: exact_json() }
     }
 
     /// Looks at `batch`.

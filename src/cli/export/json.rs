@@ -1,23 +1,14 @@
-//! One JSON object per line. No value changes on the way: a whole number beyond 2⁵³, a decimal of
-//! more than 15 digits, NaN and the infinities are text, because most readers keep numbers as
-//! doubles; NULL is `null`; times are RFC 3339; binary values are hexadecimal.
+//! One JSON object per line, exact as [`crate::types::exact_json`] says.
 
-use std::{fmt::Write as _, io, sync::Arc};
+use std::io;
 
 use arrow::{
-    array::Array,
-    datatypes::{DataType, FieldRef},
-    error::ArrowError,
-    json::{
-        LineDelimitedWriter, WriterBuilder,
-        writer::{Encoder, EncoderFactory, EncoderOptions, LineDelimited, NullableEncoder},
-    },
+    json::{LineDelimitedWriter, WriterBuilder, writer::LineDelimited},
     record_batch::RecordBatch,
-    util::display::ArrayFormatter,
 };
 
-use super::{RowWriter, arrow_failed, cells::OPTIONS};
-use crate::cli::talk::Outcome;
+use super::{RowWriter, arrow_failed};
+use crate::{cli::talk::Outcome, types::exact_numbers};
 
 pub(crate) struct JsonLines<'a> {
     writer: LineDelimitedWriter<&'a mut dyn io::Write>,
@@ -25,16 +16,10 @@ pub(crate) struct JsonLines<'a> {
 
 impl<'a> JsonLines<'a> {
     pub(crate) fn new(writer: &'a mut dyn io::Write) -> Self {
-        let builder = WriterBuilder::new()
-            .with_explicit_nulls(true)
-            .with_encoder_factory(Arc::new(ExactNumbers));
+        let builder =
+            WriterBuilder::new().with_explicit_nulls(true).with_encoder_factory(exact_numbers());
         Self { writer: builder.build::<_, LineDelimited>(writer) }
     }
-}
-
-/// How values become JSON wherever they do.
-pub(crate) fn options() -> EncoderOptions {
-    EncoderOptions::default().with_explicit_nulls(true).with_encoder_factory(Arc::new(ExactNumbers))
 }
 
 impl RowWriter for JsonLines<'_> {
@@ -44,77 +29,5 @@ impl RowWriter for JsonLines<'_> {
 
     fn finish(&mut self) -> Outcome {
         self.writer.finish().map_err(arrow_failed)
-    }
-}
-
-/// Encodes numbers so that a reader who takes them for doubles reads them exactly.
-#[derive(Debug)]
-struct ExactNumbers;
-
-impl EncoderFactory for ExactNumbers {
-    fn make_default_encoder<'a>(
-        &self,
-        _: &'a FieldRef,
-        array: &'a dyn Array,
-        _: &'a EncoderOptions,
-    ) -> Result<Option<NullableEncoder<'a>>, ArrowError> {
-        use DataType as D;
-        let limit = match array.data_type() {
-            D::Int64 | D::UInt64 => Limit::Magnitude(1 << 53),
-            D::Decimal32(..) | D::Decimal64(..) | D::Decimal128(..) | D::Decimal256(..) => {
-                Limit::Magnitude(999_999_999_999_999)
-            }
-            D::Float16 | D::Float32 | D::Float64 => Limit::Finite,
-            _ => return Ok(None),
-        };
-        let formatter = ArrayFormatter::try_new(array, &OPTIONS)?;
-        let encoder = Number { formatter, limit, text: String::new() };
-        Ok(Some(NullableEncoder::new(Box::new(encoder), array.logical_nulls())))
-    }
-}
-
-/// Which numbers a double holds.
-enum Limit {
-    /// Those whose digits, read as a whole number, are at most this.
-    Magnitude(u128),
-    /// Those that are numbers.
-    Finite,
-}
-
-struct Number<'a> {
-    formatter: ArrayFormatter<'a>,
-    limit: Limit,
-    text: String,
-}
-
-impl Number<'_> {
-    fn is_exact(&self) -> bool {
-        match self.limit {
-            Limit::Finite => self.text.ends_with(|c: char| c.is_ascii_digit()),
-            Limit::Magnitude(limit) => {
-                let digits: String = self.text.chars().filter(char::is_ascii_digit).collect();
-                digits.parse::<u128>().is_ok_and(|magnitude| magnitude <= limit)
-            }
-        }
-    }
-}
-
-impl Encoder for Number<'_> {
-    fn encode(&mut self, at: usize, out: &mut Vec<u8>) {
-        self.text.clear();
-        // Numbers always have a text, and a string always takes it.
-        let _ = write!(self.text, "{}", self.formatter.value(at));
-        if self.is_exact() {
-            out.extend_from_slice(self.text.as_bytes());
-            return;
-        }
-        let text = match self.text.as_str() {
-            "inf" => "Infinity",
-            "-inf" => "-Infinity",
-            text => text,
-        };
-        out.push(b'"');
-        out.extend_from_slice(text.as_bytes());
-        out.push(b'"');
     }
 }

@@ -35,7 +35,7 @@ pub(crate) fn bounds(steps: &[StepReport], paint: Paint) -> String {
 fn shares(kind: StepKind, spent: Timings) -> Option<String> {
     let Timings { memory, read, decode, encode, write } = spent;
     let parts = match kind {
-        StepKind::Extract => [Some(("read", read)), Some(("decode", decode))],
+        StepKind::Extract | StepKind::Rejects => [Some(("read", read)), Some(("decode", decode))],
         StepKind::Model => [Some(("query", read)), None],
     };
     let parts: Vec<(&str, Duration)> = [Some(("memory", memory))]
@@ -62,6 +62,7 @@ fn shares(kind: StepKind, spent: Timings) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::run::MisfitReport;
     use crate::types::TableName;
 
     fn step(table: &str, kind: StepKind, spent: Option<[u64; 5]>) -> StepReport {
@@ -71,7 +72,16 @@ mod tests {
         });
         let elapsed = Duration::from_secs(1);
         let table = TableName::new("shop", table);
-        StepReport { table, kind, rows: 7, bytes: 70, files: 1, elapsed, spent }
+        StepReport {
+            table,
+            kind,
+            rows: 7,
+            bytes: 70,
+            files: 1,
+            elapsed,
+            spent,
+            misfits: MisfitReport::default(),
+        }
     }
 
     #[test]

@@ -3,12 +3,17 @@
 use std::fmt::Write as _;
 
 use super::{Paint, Shape, Table, bytes, count, duration, plural, progress, rate};
-use crate::run::{AuditReport, RunReport, StepReport};
+use crate::{
+    run::{AuditReport, RunReport, StepReport},
+    types::RunId,
+};
 
 /// What a run read, made, checked and published; `warehouse` is where, for people.
 pub(crate) fn summary(report: &RunReport, warehouse: &str, paint: Paint) -> String {
     let mut text = steps(&report.steps).render(paint);
     text.push('\n');
+    let unpublished = report.generation.is_none().then_some(&report.run);
+    text += &misfits(&report.steps, unpublished, paint);
     text += &audits(&report.audits);
     let took =
         format!("{} in {}", plural(report.steps.len() as u64, "table"), duration(report.elapsed));
@@ -60,6 +65,21 @@ pub(crate) fn steps(steps: &[StepReport]) -> Table {
     table
 }
 
+/// What did not fit, table by table, and where the rejected rows are: in the warehouse, or in the
+/// stage of the run `unpublished`.
+pub(crate) fn misfits(steps: &[StepReport], unpublished: Option<&RunId>, paint: Paint) -> String {
+    let mut text = String::new();
+    let of = unpublished.map(|run| format!("--run {run} ")).unwrap_or_default();
+    for step in steps.iter().filter(|step| !step.misfits.is_empty()) {
+        let _ = writeln!(text, "{}: {}: {}", paint.alarm("misfits"), step.table, step.misfits);
+        if step.misfits.rejected > 0 {
+            let query = format!("select * from {}__rejects", step.table);
+            let _ = writeln!(text, "   {}: longshore sql {of}'{query}'", paint.hint("see"));
+        }
+    }
+    text
+}
+
 /// How many audits held, and which did not.
 pub(crate) fn audits(audits: &[AuditReport]) -> String {
     if audits.is_empty() {
@@ -89,7 +109,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        run::StepKind,
+        run::{ColumnMisfits, MisfitOutcome, MisfitReport, StepKind},
         types::{Generation, PipelineName, TableName},
     };
 
@@ -102,6 +122,7 @@ mod tests {
             files: 1,
             elapsed: Duration::from_millis(milliseconds),
             spent: None,
+            misfits: MisfitReport::default(),
         };
         let audit = |passed| AuditReport {
             table: TableName::new("mart", "daily_revenue"),
@@ -142,6 +163,31 @@ mod tests {
           audit warns: not_null of mart.daily_revenue (day, revenue), 3 rows (sql/nightly/mart/daily_revenue.sql:4)
         published: generation 3 of ./warehouse, 3 tables in 1m 27s
         ");
+    }
+
+    #[test]
+    fn what_did_not_fit_is_told_with_the_place_to_look() {
+        let mut report = report(Some(Generation(3)));
+        let nan = |outcome, values| ColumnMisfits {
+            column: "score".into(),
+            reason: "holds NaN, which `decimal(12,2)` can't".into(),
+            outcome,
+            values,
+        };
+        report.steps[0].misfits = MisfitReport {
+            rejected: 2,
+            nulled: 1,
+            columns: vec![nan(MisfitOutcome::Rejected, 2), nan(MisfitOutcome::Nulled, 1)],
+        };
+        report.steps[1].misfits =
+            MisfitReport { rejected: 0, nulled: 1, columns: vec![nan(MisfitOutcome::Nulled, 1)] };
+        insta::assert_snapshot!(misfits(&report.steps, None, Paint::Plain), @r"
+        misfits: shop.orders: 2 rows rejected, 1 value published as NULL: column `score` holds NaN, which `decimal(12,2)` can't, 2 times; column `score` holds NaN, which `decimal(12,2)` can't, once
+           see: longshore sql 'select * from shop.orders__rejects'
+        misfits: shop.payments: 1 value published as NULL: column `score` holds NaN, which `decimal(12,2)` can't, once
+        ");
+        let staged = misfits(&report.steps, Some(&report.run), Paint::Plain);
+        assert!(staged.contains("longshore sql --run 20261122t141153z-3f9a1c 'select"), "{staged}");
     }
 
     #[test]

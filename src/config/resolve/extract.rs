@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use super::{Connections, Scope};
 use crate::{
     config::{
-        ColumnRules, ExtractGroup, Mask, Mode, OnSchemaChange, Origin, ParquetConfig, Selection,
-        TablePattern, TableRule, raw,
-        written::{At, Named, OrText, Text, Texts},
+        ColumnRules, ExtractGroup, Mask, MaxRejects, Mode, OnMismatch, OnSchemaChange, Origin,
+        ParquetConfig, Selection, TablePattern, TableRule, raw,
+        written::{At, Named, OrText, Text, Texts, Word},
     },
     error::{Error, Result},
     types::ColumnType,
@@ -118,6 +118,8 @@ impl Scope<'_> {
                     mode: Mode::default(),
                     columns: ColumnRules::default(),
                     filter: None,
+                    on_mismatch: OnMismatch::default(),
+                    max_rejects: MaxRejects::default(),
                     audits: Vec::new(),
                     parquet: defaults.parquet,
                     on_schema_change: defaults.on_schema_change.clone(),
@@ -134,13 +136,20 @@ impl Scope<'_> {
                 .wrong(tables, "`tables` is about tables that a pattern finds")
                 .hint("this rule means one table: leave `tables` out"));
         }
+        let on_mismatch = match &rule.on_mismatch {
+            Some(word) => self.on_mismatch(word)?,
+            None => OnMismatch::default(),
+        };
+        let columns = self.columns(rule.columns.as_ref())?;
         Ok(TableRule {
             selection,
             skip: self.flag(rule.skip.as_ref())?,
             rename,
             mode: self.mode(rule.mode.as_ref())?,
-            columns: self.columns(rule.columns.as_ref())?,
             filter: self.optional_text(rule.filter.as_ref())?,
+            on_mismatch,
+            max_rejects: self.max_rejects(rule.max_rejects.as_ref(), on_mismatch, &columns)?,
+            columns,
             audits: self.audits(rule.audits.as_deref())?,
             parquet: self.parquet(rule.parquet.as_ref(), defaults.parquet)?,
             on_schema_change: self
@@ -210,9 +219,42 @@ impl Scope<'_> {
             cast: each(written.cast.as_ref(), |text| self.column_type(text))?,
             mask: each(written.mask.as_ref(), |text| self.keyword(text, "a mask", &known))?,
             rename: each(written.rename.as_ref(), |text| self.text(text))?,
+            on_mismatch: each(written.on_mismatch.as_ref(), |Word(text)| self.on_mismatch(text))?,
         };
         self.refuse_contradictions(written, &rules)?;
         Ok(rules)
+    }
+
+    fn on_mismatch(&self, written: &Text) -> Result<OnMismatch> {
+        let known = [
+            ("error", OnMismatch::Error),
+            ("null", OnMismatch::Null),
+            ("text", OnMismatch::Text),
+            ("quarantine", OnMismatch::Quarantine),
+        ];
+        self.keyword(written, "an outcome of a mismatch", &known)
+    }
+
+    fn max_rejects(
+        &self,
+        written: Option<&Text>,
+        table: OnMismatch,
+        columns: &ColumnRules,
+    ) -> Result<MaxRejects> {
+        let Some(written) = written else { return Ok(MaxRejects::default()) };
+        let mut policies = columns.on_mismatch.values().chain([&table]);
+        if policies.all(|policy| *policy != OnMismatch::Quarantine) {
+            return Err(self
+                .wrong(written, "no row is ever rejected here")
+                .hint("say which may be: `on_mismatch: quarantine`, or leave out `max_rejects`"));
+        }
+        self.read(written, "a number of rows or a share such as `1%`", |text| {
+            let Some(percent) = text.strip_suffix('%') else {
+                return text.parse().ok().map(MaxRejects::Rows);
+            };
+            let percent: f64 = percent.trim_end().parse().ok()?;
+            (0.0..=100.0).contains(&percent).then_some(MaxRejects::Share(percent / 100.0))
+        })
     }
 
     fn column_type(&self, written: &Text) -> Result<ColumnType> {
@@ -237,11 +279,13 @@ impl Scope<'_> {
                 return Err(self.wrong(at, format!("`{name}` is both in `only` and in `drop`")));
             }
         }
-        for map in [&written.cast, &written.mask, &written.rename] {
-            for (name, _) in Named::entries(map.as_ref()) {
-                if !taken(&name.value) {
-                    return Err(self.left_out(name));
-                }
+        let names = [&written.cast, &written.mask, &written.rename]
+            .into_iter()
+            .flat_map(|map| Named::entries(map.as_ref()).iter().map(|(name, _)| name));
+        let policies = Named::entries(written.on_mismatch.as_ref()).iter();
+        for name in names.chain(policies.map(|(name, _)| name)) {
+            if !taken(&name.value) {
+                return Err(self.left_out(name));
             }
         }
         for (name, _) in Named::entries(written.cast.as_ref()) {
@@ -249,6 +293,21 @@ impl Scope<'_> {
                 return Err(self
                     .wrong(name, format!("`{}` is masked, so it is text", name.value))
                     .hint("keep either `cast` or `mask` for it"));
+            }
+        }
+        for (name, Word(policy)) in Named::entries(written.on_mismatch.as_ref()) {
+            if rules.on_mismatch.get(&name.value) != Some(&OnMismatch::Text) {
+                continue;
+            }
+            if rules.mask.contains_key(&name.value) {
+                return Err(self
+                    .wrong(policy, format!("`{}` is masked, so it is text", name.value))
+                    .hint("leave out this rule"));
+            }
+            if rules.cast.contains_key(&name.value) {
+                return Err(self
+                    .wrong(policy, format!("`{}` is cast, so it is not read as text", name.value))
+                    .hint("keep either `cast` or `on_mismatch: text` for it"));
             }
         }
         Ok(())
@@ -261,9 +320,9 @@ impl Scope<'_> {
 }
 
 /// Reads each value of a map that may be left out.
-fn each<T>(
-    written: Option<&Named<Text>>,
-    read: impl Fn(&Text) -> Result<T>,
+fn each<W, T>(
+    written: Option<&Named<W>>,
+    read: impl Fn(&W) -> Result<T>,
 ) -> Result<BTreeMap<String, T>> {
     let entries = Named::entries(written).iter();
     entries.map(|(name, text)| Ok((name.value.clone(), read(text)?))).collect()

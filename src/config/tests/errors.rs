@@ -279,6 +279,24 @@ fn wrong_values_in_a_rule() {
             "`b` is masked, so it is text",
         ),
         ("{table: a, columns: {mask: {b: md5}}}", "`md5` is not a mask"),
+        ("{table: a, on_mismatch: drop}", "`drop` is not an outcome of a mismatch"),
+        (
+            "{table: a, columns: {drop: b, on_mismatch: {b: null}}}",
+            "`b` is left out by `only` or `drop`",
+        ),
+        (
+            "{table: a, columns: {mask: {b: redact}, on_mismatch: {b: text}}}",
+            "`b` is masked, so it is text",
+        ),
+        (
+            "{table: a, columns: {cast: {b: date}, on_mismatch: {b: text}}}",
+            "`b` is cast, so it is not read as text",
+        ),
+        ("{table: a, max_rejects: 7}", "no row is ever rejected here"),
+        (
+            "{table: a, on_mismatch: quarantine, max_rejects: 101%}",
+            "`101%` is not a number of rows or a share such as `1%`",
+        ),
         ("{table: a, audits: [{severity: warn}]}", "it checks nothing"),
         ("{table: a, audits: [{unique: b, not_null: b}]}", "`not_null` and `unique` in one audit"),
         ("{table: a, audits: [{row_count: {}}]}", "it bounds nothing"),

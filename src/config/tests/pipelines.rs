@@ -3,8 +3,8 @@
 use super::{Folder, PROJECT, extracting, failure, pipeline};
 use crate::{
     config::{
-        AuditKind, Compression, Mask, Mode, OnSchemaChange, ParquetConfig, RowCountBounds,
-        Selection, Severity,
+        AuditKind, Compression, Mask, MaxRejects, Mode, OnMismatch, OnSchemaChange, ParquetConfig,
+        RowCountBounds, Selection, Severity,
     },
     types::{ByteSize, ColumnType},
 };
@@ -56,6 +56,44 @@ transform: sql
     assert_eq!(odd.columns.rename["id"], "key");
     let (name, sql) = ("one".to_owned(), "select 1 as one".to_owned());
     assert_eq!(query.selection, Selection::Query { name, sql });
+}
+
+#[test]
+fn mismatches_have_an_outcome_a_table_and_a_column() {
+    let rule = |text: &str| {
+        let tables = format!("      - {{table: orders, {text}}}\n");
+        extracting(&tables).unwrap().extract.remove(0).tables.remove(0)
+    };
+    let silent = rule("mode: replace");
+    assert_eq!((silent.on_mismatch, silent.max_rejects), (OnMismatch::Error, MaxRejects::Usual));
+    // What YAML takes for nothing is a word here, quoted or not.
+    for null in ["null", "'null'", "~"] {
+        let text =
+            format!("on_mismatch: {null}, columns: {{on_mismatch: {{a: {null}, b: error}}}}");
+        let rule = rule(&text);
+        assert_eq!(rule.on_mismatch, OnMismatch::Null, "{null}");
+        assert_eq!(rule.columns.on_mismatch["a"], OnMismatch::Null, "{null}");
+        assert_eq!(rule.columns.on_mismatch["b"], OnMismatch::Error);
+    }
+    let most =
+        |text: &str| rule(&format!("on_mismatch: quarantine, max_rejects: {text}")).max_rejects;
+    assert_eq!((most("7"), most("2.5%")), (MaxRejects::Rows(7), MaxRejects::Share(0.025)));
+}
+
+#[test]
+fn rejects_are_borne_up_to_a_number_or_a_share() {
+    for (most, rejected, rows, expected) in [
+        (MaxRejects::Usual, 100, 100, true),
+        (MaxRejects::Usual, 101, 10_099, false),
+        (MaxRejects::Usual, 101, 10_100, true),
+        (MaxRejects::Rows(0), 0, 5, true),
+        (MaxRejects::Rows(0), 1, 5, false),
+        (MaxRejects::Share(0.5), 2, 4, true),
+        (MaxRejects::Share(0.5), 3, 4, false),
+        (MaxRejects::Share(0.0), 0, 0, true),
+    ] {
+        assert_eq!(most.allows(rejected, rows), expected, "{rejected} of {rows} under {most}");
+    }
 }
 
 #[test]

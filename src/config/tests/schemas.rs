@@ -32,7 +32,9 @@ fn every_key_is_described_and_no_other_is_allowed() {
         undescribed(&schema, "", &mut bare);
         assert!(bare.is_empty(), "{bare:?}");
         assert_eq!(schema["additionalProperties"], false);
-        assert!(!schema.to_string().contains("\"null\""), "{schema:#}");
+        // The one place where it is a word.
+        let schema = schema.to_string().replace("\"null\",null,\"text\"", "");
+        assert!(!schema.contains("\"null\""), "{schema}");
     }
 }
 

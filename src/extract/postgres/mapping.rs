@@ -3,7 +3,7 @@
 //!
 //! No mapping changes a value: what the warehouse has no type for is kept as the text that
 //! PostgreSQL itself prints, and the few values that a type can't hold (NaN in a decimal, infinite
-//! dates) stop the run by the column's name.
+//! dates) stop the run by the column's name, unless the column's rule says otherwise.
 
 mod table;
 
@@ -61,7 +61,7 @@ pub fn mapping(pg: &PgType) -> Mapping {
         (None, None) => Mapping::Exact { data_type },
         (Some(note), None) => Mapping::Kept { data_type, note },
         (form, Some(stops)) => {
-            let stops = format!("{stops} would stop the run; `cast: text` keeps them");
+            let stops = format!("{stops} would not fit; `cast: text` keeps them");
             let note = form.into_iter().chain([stops]).collect::<Vec<_>>().join("; ");
             Mapping::Guarded { data_type, note }
         }

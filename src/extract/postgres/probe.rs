@@ -18,6 +18,7 @@ use super::{
     wire::{WireConnection, WireError},
 };
 use crate::{
+    config::OnMismatch,
     error::{Error, ErrorKind},
     extract::ColumnRequest,
 };
@@ -80,6 +81,8 @@ struct Check<'a> {
 fn checks(plan: &Plan) -> Vec<Check<'_>> {
     let columns = plan.request.columns.iter().zip(&plan.types);
     columns
+        // Elsewhere such a value stops nothing.
+        .filter(|(column, _)| column.on_mismatch == OnMismatch::Error)
         .filter_map(|(column, pg)| {
             let value = quote(&column.source.name);
             let condition = condition(&value, pg, column.field.data_type(), 0)?;

@@ -77,6 +77,13 @@ impl Sessions {
         let lock_timeout = millis(self.lock_timeout);
         let settings = self.settings(purpose, &timeout, &lock_timeout);
         let mut connection = WireConnection::connect(&self.options, &settings).await?;
+        // Such a server knows nothing of its bytes, and would end a read at the first that are not
+        // UTF-8. The decoder looks at them anyway, and knows what the column's rule is.
+        if purpose == Purpose::Reader
+            && connection.parameter("server_encoding") == Some("SQL_ASCII")
+        {
+            connection.simple("SET client_encoding TO 'SQL_ASCII'").await?;
+        }
         connection.bear_silence(match purpose {
             Purpose::Catalog => Some(CATALOG_SILENCE),
             Purpose::Reader => self.read_timeout(),

@@ -98,7 +98,8 @@ impl Snapshot for PostgresSnapshot {
             .collect();
         let job = Job {
             sql: sql::copy_out(&sql::select(request, &plan.types, &chunk.part)),
-            decoder: Decoder::new(&columns, request.schema(), limits)?,
+            decoder: Decoder::new(&columns, request.schema(), limits)?
+                .on_mismatch(request.columns.iter().map(|column| column.on_mismatch)),
             sink,
             room,
             throttle: self.throttle.clone(),

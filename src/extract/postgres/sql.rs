@@ -118,6 +118,7 @@ mod tests {
 
     use super::*;
     use crate::{
+        config::OnMismatch,
         extract::{ColumnRequest, Mapping, SourceColumn, TableKind},
         types::TableName,
     };
@@ -139,6 +140,7 @@ mod tests {
                 source: column.clone(),
                 cast: None,
                 mask: None,
+                on_mismatch: OnMismatch::Error,
             }],
             from: SourceTable {
                 schema: "public".into(),

@@ -12,7 +12,7 @@ use tokio::{
 };
 
 use super::{
-    copy::Decoder,
+    copy::{Decoded, Decoder},
     pool::{Lease, Reader, Seat},
     watch::{self, Progress},
     wire::{Block, CancelKey, CopyOut, WireConnection, WireError},
@@ -128,8 +128,8 @@ fn transfer(
             spent.read += watch.lap();
         }
         block = next.cleared();
-        while let Some(batch) = decoder.take_batch() {
-            sink.push(batch)?;
+        while let Some(decoded) = decoder.take_batch() {
+            push(&mut *sink, decoded)?;
         }
         room.settle();
         // What the sink did, it measures itself.
@@ -137,8 +137,8 @@ fn transfer(
     }
     let (last, rows) = decoder.finish()?;
     spent.decode += watch.lap();
-    if let Some(batch) = last {
-        sink.push(batch)?;
+    if let Some(decoded) = last {
+        push(&mut *sink, decoded)?;
     }
     if attention.is_given_up() {
         return Err(given_up_error().into());
@@ -154,6 +154,10 @@ fn transfer(
     sink.spent(spent);
     sink.complete(rows)?;
     Ok(connection)
+}
+
+fn push(sink: &mut dyn BatchSink, Decoded { batch, misfits }: Decoded) -> Result<()> {
+    if misfits.is_empty() { sink.push(batch) } else { sink.push_misfits(batch, misfits) }
 }
 
 /// What a thread that waits for a server heeds besides.

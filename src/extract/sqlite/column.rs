@@ -151,7 +151,8 @@ impl Column {
         Some(())
     }
 
-    fn append_null(&mut self) {
+    /// Appends NULL.
+    pub(super) fn append_null(&mut self) {
         match self {
             Self::Boolean { out, .. } => out.append_null(),
             Self::Int16(out) => out.append_null(),
@@ -263,7 +264,7 @@ mod tests {
     use arrow::{datatypes::Field, util::display::array_value_to_string};
 
     use super::*;
-    use crate::extract::SourceColumn;
+    use crate::{config::OnMismatch, extract::SourceColumn};
 
     /// What `cell` becomes in a column that is declared so and cast so.
     fn read(declared: &str, cast: Option<&str>, cell: Cell<'_>) -> Option<String> {
@@ -285,6 +286,7 @@ mod tests {
             field: Arc::new(Field::new("c", data_type, true)),
             cast,
             mask: None,
+            on_mismatch: OnMismatch::Error,
         };
         let mut column = Column::new(&request).unwrap();
         column.append(Cell::Null).unwrap();

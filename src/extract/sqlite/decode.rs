@@ -1,14 +1,18 @@
 //! Rows of cells → record batches, each cell checked against its column's type.
 
+use std::fmt::Write as _;
+
 use arrow::{datatypes::SchemaRef, record_batch::RecordBatch};
 
 use super::{
     column::Column,
     handle::{Cell, Fault, Statement},
+    values,
 };
 use crate::{
+    config::OnMismatch,
     error::{Error, Result},
-    extract::TableRequest,
+    extract::{ColumnRequest, Misfit, TableRequest},
 };
 
 /// About how many bytes of values a batch holds at most.
@@ -33,11 +37,14 @@ pub(super) enum Misread {
 /// Collects rows until a batch is full.
 pub(super) struct Decoder {
     columns: Vec<Column>,
+    requests: Vec<ColumnRequest>,
     schema: SchemaRef,
     max_rows: usize,
     max_bytes: usize,
     rows: usize,
     bytes: usize,
+    /// What did not fit in the batch under way.
+    misfits: Vec<Misfit>,
 }
 
 impl Decoder {
@@ -48,24 +55,38 @@ impl Decoder {
         let max_rows = max_bytes / (16 * columns.len().max(1));
         Ok(Self {
             columns,
+            requests: request.columns.clone(),
             schema: request.schema(),
             max_rows: max_rows.clamp(MIN_BATCH_ROWS, MAX_BATCH_ROWS),
             max_bytes,
             rows: 0,
             bytes: 0,
+            misfits: Vec::new(),
         })
     }
 
-    /// Takes the current row of `statement`.
+    /// Takes the current row of `statement`. A cell that does not fit its column is a misfit in its
+    /// batch, or an error, as the column's rule says.
     pub(super) fn take(&mut self, statement: &Statement<'_>) -> Result<(), Misread> {
         for (at, column) in self.columns.iter_mut().enumerate() {
             let cell = statement.cell(at as i32).map_err(Misread::Sqlite)?;
             if let Cell::Text(bytes) | Cell::Blob(bytes) = cell {
                 self.bytes += bytes.len();
             }
-            column
-                .append(cell)
-                .ok_or_else(|| Misread::Misfit { column: at, found: type_of(cell) })?;
+            if column.append(cell).is_some() {
+                continue;
+            }
+            let found = type_of(cell);
+            match self.requests.get(at) {
+                Some(request) if request.on_mismatch != OnMismatch::Error => {
+                    column.append_null();
+                    let reason = format!("holds `{found}`, which does not fit {}", wanted(request));
+                    let misfit = Misfit { row: self.rows, column: at, reason, value: shown(cell) };
+                    self.bytes += size_of::<Misfit>() + misfit.reason.len() + misfit.value.len();
+                    self.misfits.push(misfit);
+                }
+                _ => return Err(Misread::Misfit { column: at, found }),
+            }
         }
         self.rows += 1;
         Ok(())
@@ -81,17 +102,49 @@ impl Decoder {
         self.bytes
     }
 
-    /// The rows taken since the last batch; nothing when there are none.
-    pub(super) fn finish(&mut self) -> Result<Option<RecordBatch>> {
+    /// The rows taken since the last batch and what did not fit in them; nothing when there are
+    /// none.
+    pub(super) fn finish(&mut self) -> Result<Option<(RecordBatch, Vec<Misfit>)>> {
         if std::mem::take(&mut self.rows) == 0 {
             return Ok(None);
         }
         self.bytes = 0;
         let columns = self.columns.iter_mut().map(Column::finish).collect();
         RecordBatch::try_new(self.schema.clone(), columns)
-            .map(Some)
+            .map(|batch| Some((batch, std::mem::take(&mut self.misfits))))
             .map_err(|error| Error::internal(format!("a batch from SQLite is malformed: {error}")))
     }
+}
+
+/// What a cell of the column that `request` asks for must fit.
+pub(super) fn wanted(request: &ColumnRequest) -> String {
+    match request.cast {
+        Some(to) => format!("the cast to `{to}`"),
+        None => format!("its declaration `{}`", request.source.declared),
+    }
+}
+
+/// The cell as text; `\x` and its bytes in hexadecimal where it is none.
+fn shown(cell: Cell<'_>) -> String {
+    match cell {
+        Cell::Null => String::new(),
+        Cell::Integer(value) => value.to_string(),
+        Cell::Real(value) => values::text_from_real(value),
+        Cell::Text(bytes) => {
+            str::from_utf8(bytes).map_or_else(|_| hexadecimal(bytes), str::to_owned)
+        }
+        Cell::Blob(bytes) => hexadecimal(bytes),
+    }
+}
+
+fn hexadecimal(bytes: &[u8]) -> String {
+    let mut text = String::with_capacity(2 + bytes.len() * 2);
+    text.push_str("\\x");
+    for byte in bytes {
+        // A string takes all that is written to it.
+        let _ = write!(text, "{byte:02x}");
+    }
+    text
 }
 
 fn type_of(cell: Cell<'_>) -> &'static str {

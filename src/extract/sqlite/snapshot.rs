@@ -12,6 +12,7 @@ use std::{
     time::Duration,
 };
 
+use arrow::record_batch::RecordBatch;
 use async_trait::async_trait;
 use tokio::{
     runtime::Handle,
@@ -20,7 +21,7 @@ use tokio::{
 
 use super::{
     File, catalog,
-    decode::{BATCH_BYTES, Decoder, Misread},
+    decode::{BATCH_BYTES, Decoder, Misread, wanted},
     failed,
     handle::{Brake, Database, Fault},
     pace::Pace,
@@ -29,7 +30,7 @@ use super::{
 use crate::{
     error::{Error, ErrorKind, Result},
     extract::{
-        BatchSink, Chunk, ChunkPart, Snapshot, SourcePosition, SourceTable, TableRequest,
+        BatchSink, Chunk, ChunkPart, Misfit, Snapshot, SourcePosition, SourceTable, TableRequest,
         room::{LARGE_ROW, Room, batch_bytes},
         throttle::Throttle,
     },
@@ -338,22 +339,22 @@ impl Shared {
                 Handle::current().block_on(room)?;
                 pace.wait();
             }
-            if let Some(batch) = decoder.finish()? {
+            if let Some(decoded) = decoder.finish()? {
                 if database.brake().is_on() {
                     return Err(told(&Fault::interrupted()));
                 }
-                let (rows, bytes) = (batch.num_rows(), batch.get_array_memory_size());
-                sink.push(batch)?;
+                let (read, bytes) = (decoded.0.num_rows(), decoded.0.get_array_memory_size());
+                push(&mut *sink, decoded)?;
                 let mut is_given_up = || database.brake().is_on();
-                self.throttle.pay(rows as u64, bytes as u64, &mut is_given_up);
+                self.throttle.pay(read as u64, bytes as u64, &mut is_given_up);
             }
             means.room.settle();
             pace.resume();
         }
         let last = decoder.finish()?;
         pace.pause();
-        if let Some(batch) = last {
-            sink.push(batch)?;
+        if let Some(decoded) = last {
+            push(&mut *sink, decoded)?;
         }
         if database.brake().is_on() {
             return Err(told(&Fault::interrupted()));
@@ -375,6 +376,10 @@ impl Shared {
     }
 }
 
+fn push(sink: &mut dyn BatchSink, (batch, misfits): (RecordBatch, Vec<Misfit>)) -> Result<()> {
+    if misfits.is_empty() { sink.push(batch) } else { sink.push_misfits(batch, misfits) }
+}
+
 /// The error for a cell that does not fit its column. It says where, never what.
 fn misfit(plan: &Plan, chunk: &Chunk, row: u64, column: usize, found: &str) -> Error {
     let name = plan.table().display_name();
@@ -382,10 +387,7 @@ fn misfit(plan: &Plan, chunk: &Chunk, row: u64, column: usize, found: &str) -> E
         return Error::internal(format!("`{name}` has a column that nobody asked for"));
     };
     let (source, quoted) = (&column.source, sql::quote(&column.source.name));
-    let wanted = match column.cast {
-        Some(to) => format!("the cast to `{to}`"),
-        None => format!("its declaration `{}`", source.declared),
-    };
+    let wanted = wanted(column);
     let part = match &chunk.part {
         ChunkPart::RowIds(Range { start, .. }) if *start > i64::MIN => {
             format!(", counted from row id {start},")

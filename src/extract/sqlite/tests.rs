@@ -7,8 +7,8 @@ use sqlx::{ConnectOptions, Executor, SqliteConnection, sqlite::SqliteConnectOpti
 
 use super::*;
 use crate::{
-    config::{ClientFiles, Limits, Origin, Secret, SourceKind},
-    extract::{BatchSink, Chunk, ChunkPart, ColumnRequest, SourcePosition},
+    config::{ClientFiles, Limits, OnMismatch, Origin, Secret, SourceKind},
+    extract::{BatchSink, Chunk, ChunkPart, ColumnRequest, Misfit, SourcePosition},
     types::{Budget, TableName},
 };
 
@@ -61,6 +61,7 @@ fn request(table: &SourceTable) -> TableRequest {
         )),
         cast: None,
         mask: None,
+        on_mismatch: OnMismatch::Error,
     });
     TableRequest {
         into: TableName::new("shop", &table.name),
@@ -79,13 +80,22 @@ async fn table(source: &SqliteSource, name: &str) -> SourceTable {
     source.discover(&[pattern]).await.unwrap().remove(0)
 }
 
-/// What a chunk gave: its batches, and the rows that were confirmed.
+/// What a chunk gave: its batches, the rows that were confirmed, and what did not fit.
 #[derive(Clone, Default)]
-struct Kept(Arc<Mutex<(Vec<RecordBatch>, Option<u64>)>>);
+struct Kept(Arc<Mutex<Given>>);
+
+type Given = (Vec<RecordBatch>, Option<u64>, Vec<Misfit>);
 
 impl BatchSink for Kept {
     fn push(&mut self, batch: RecordBatch) -> Result<()> {
         self.0.lock().unwrap().0.push(batch);
+        Ok(())
+    }
+
+    fn push_misfits(&mut self, batch: RecordBatch, misfits: Vec<Misfit>) -> Result<()> {
+        let mut kept = self.0.lock().unwrap();
+        kept.0.push(batch);
+        kept.2.extend(misfits);
         Ok(())
     }
 
@@ -98,7 +108,8 @@ impl BatchSink for Kept {
 async fn read(snapshot: &dyn Snapshot, chunk: &Chunk) -> Result<Vec<RecordBatch>> {
     let kept = Kept::default();
     snapshot.read(chunk, Box::new(kept.clone())).await?;
-    let (batches, confirmed) = std::mem::take(&mut *kept.0.lock().unwrap());
+    let (batches, confirmed, misfits) = std::mem::take(&mut *kept.0.lock().unwrap());
+    assert_eq!(misfits, []);
     let rows: usize = batches.iter().map(RecordBatch::num_rows).sum();
     assert_eq!(confirmed, Some(rows as u64));
     Ok(batches)
@@ -379,4 +390,34 @@ async fn a_huge_cell_takes_no_more_than_there_is_and_gives_it_back() {
     let batches = read(snapshot.as_ref(), &snapshot.chunks(0)[0]).await.unwrap();
     assert_eq!(batches.iter().map(RecordBatch::num_rows).collect::<Vec<_>>(), [1, 2]);
     assert_eq!(session.budget.take(64 << 20).await.bytes(), 64 << 20);
+}
+
+#[tokio::test]
+async fn what_a_column_bears_is_null_and_noted() {
+    let fixture = Fixture::new(
+        "CREATE TABLE t (id INTEGER PRIMARY KEY, n INTEGER, day DATE, word TEXT);
+         INSERT INTO t VALUES (1, 7, '2024-01-01', 'a'), (2, 'seven', 'soon', x'ff'),
+             (3, 2.5, '2024-01-03', CAST(x'61ff' AS TEXT)), (4, NULL, NULL, NULL);",
+    )
+    .await;
+    let source = fixture.source(1);
+    let mut request = request(&table(&source, "t").await);
+    let stopped = read_first(&source, request.clone()).await.unwrap_err();
+    assert!(text(&stopped).contains("a cell of column `n` does not fit"), "{}", text(&stopped));
+    for column in &mut request.columns {
+        column.on_mismatch = OnMismatch::Quarantine;
+    }
+    let snapshot = source.open(&[request], &session()).await.unwrap();
+    let kept = Kept::default();
+    snapshot.read(&snapshot.chunks(0)[0], Box::new(kept.clone())).await.unwrap();
+    let (batches, confirmed, misfits) = std::mem::take(&mut *kept.0.lock().unwrap());
+    assert_eq!((batches[0].num_rows(), confirmed), (4, Some(4)));
+    let nulls: Vec<_> = batches[0].columns().iter().map(|column| column.null_count()).collect();
+    assert_eq!(nulls, [0, 3, 2, 3]);
+    let found: Vec<_> =
+        misfits.iter().map(|one| (one.row, one.column, one.value.as_str())).collect();
+    let expected =
+        [(1, 1, "seven"), (1, 2, "soon"), (1, 3, "\\xff"), (2, 1, "2.5"), (2, 3, "\\x61ff")];
+    assert_eq!(found, expected);
+    insta::assert_snapshot!(misfits[0].reason, @"holds `text`, which does not fit its declaration `INTEGER`");
 }

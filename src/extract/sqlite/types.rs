@@ -2,7 +2,7 @@
 //!
 //! SQLite checks a column's declaration hardly or not at all: any cell may hold any type. So the
 //! declaration decides the Arrow type, and every cell is checked against it while it is read
-//! (`decode`); what does not fit stops the run, nothing is bent to fit.
+//! (`decode`); nothing is bent to fit.
 
 use arrow::datatypes::DataType;
 
@@ -67,25 +67,25 @@ impl Declared {
     pub(super) fn mapping(self) -> Mapping {
         let data_type = self.column_type().arrow();
         let note = match self {
-            Self::Integer => "integers; a cell that is not a whole number stops the run",
+            Self::Integer => "integers; a cell that is not a whole number does not fit",
             Self::Double => {
-                "floating-point numbers; an integer that no double holds exactly stops the run"
+                "floating-point numbers; an integer that no double holds exactly does not fit"
             }
-            Self::Text => "text; bytes that are not UTF-8, and blobs, stop the run",
-            Self::Binary => "blobs; a cell that is not a blob stops the run",
-            Self::Boolean => "0 and 1; any other cell stops the run",
+            Self::Text => "text; bytes that are not UTF-8, and blobs, do not fit",
+            Self::Binary => "blobs; a cell that is not a blob does not fit",
+            Self::Boolean => "0 and 1; any other cell does not fit",
             Self::Decimal(..) => {
                 "integers, decimal text, and floating-point numbers whose shortest text fits the \
-                 scale; any other cell stops the run"
+                 scale; any other cell does not fit"
             }
-            Self::Date => "`YYYY-MM-DD`; any other cell stops the run",
+            Self::Date => "`YYYY-MM-DD`; any other cell does not fit",
             Self::Timestamp => {
-                "ISO 8601 text; without a zone it is UTC; any other cell stops the run, numbers too"
+                "ISO 8601 text; without a zone it is UTC; any other cell does not fit, numbers too"
             }
             Self::Any => {
                 return Mapping::Kept {
                     data_type,
-                    note: "no type is declared, so numbers become text; blobs stop the run; \
+                    note: "no type is declared, so numbers become text; blobs do not fit; \
                            `cast` reads it as another type"
                         .to_owned(),
                 };

@@ -65,6 +65,7 @@ pub(crate) fn words(event: &Event, detail: Detail) -> Option<(Level, String)> {
 fn staged(step: &StepReport) -> String {
     let verb = match step.kind {
         StepKind::Extract => "extracted",
+        StepKind::Rejects => "set aside",
         StepKind::Model => "computed",
     };
     format!(
@@ -139,6 +140,7 @@ fn bar(share: f64, width: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::{log::stamped, *};
+    use crate::run::MisfitReport;
     use crate::types::{Generation, PipelineName, TableName};
 
     fn audit(passed: bool) -> AuditReport {
@@ -183,6 +185,7 @@ mod tests {
                 files: 1,
                 elapsed: Duration::from_millis(1_250),
                 spent: None,
+                misfits: MisfitReport::default(),
             }),
             Event::Audited(audit(true)),
             Event::Audited(audit(false)),

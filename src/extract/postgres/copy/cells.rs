@@ -109,6 +109,19 @@ impl Bits {
         self.len
     }
 
+    /// Keeps the first `len` bits.
+    pub(super) fn truncate(&mut self, len: usize) {
+        if len >= self.len {
+            return;
+        }
+        self.words.truncate(len.div_ceil(64));
+        if let (Some(last), 1..) = (self.words.last_mut(), len % 64) {
+            *last &= (1 << (len % 64)) - 1;
+        }
+        self.len = len;
+        self.ones = self.words.iter().map(|word| word.count_ones() as usize).sum();
+    }
+
     /// Takes the bits, leaving none.
     pub(super) fn take(&mut self) -> BooleanBuffer {
         let words: Vec<u64> = std::mem::take(&mut self.words)
@@ -202,6 +215,21 @@ mod tests {
                 let set: Vec<usize> = (0..taken.len()).filter(|&at| taken.value(at)).collect();
                 assert_eq!(set, [0, first + second - 1], "{first} + {second}");
             }
+        }
+    }
+
+    #[test]
+    fn bits_are_cut_anywhere() {
+        for len in [0, 1, 63, 64, 65, 127, 128, 200] {
+            let mut bits = Bits::default();
+            (0..3).for_each(|_| bits.push(u64::MAX, 64));
+            bits.truncate(len);
+            let kept = len.min(192);
+            assert_eq!((bits.len, bits.ones), (kept, kept), "{len}");
+            bits.push(0b10, 2);
+            let taken = bits.take();
+            assert!((0..kept).all(|at| taken.value(at)), "{len}");
+            assert_eq!((taken.value(kept), taken.value(kept + 1)), (false, true), "{len}");
         }
     }
 

@@ -68,6 +68,11 @@ where
         Ok(())
     }
 
+    fn truncate(&mut self, rows: usize) {
+        self.values.truncate(rows);
+        self.validity.truncate(rows);
+    }
+
     fn finish(&mut self) -> Result<ArrayRef, String> {
         let empty = Vec::with_capacity(self.values.len());
         let values = ScalarBuffer::from(std::mem::replace(&mut self.values, empty));
@@ -106,6 +111,11 @@ impl Decode for Boolean {
             self.validity.push(mask, at.len());
         }
         Ok(())
+    }
+
+    fn truncate(&mut self, rows: usize) {
+        self.values.truncate(rows);
+        self.validity.truncate(rows);
     }
 
     fn finish(&mut self) -> Result<ArrayRef, String> {
@@ -313,6 +323,13 @@ impl Decode for Interval {
             self.validity.push(u64::from(cell.is_some()), 1);
         }
         Ok(())
+    }
+
+    fn truncate(&mut self, rows: usize) {
+        self.months.truncate(rows);
+        self.days.truncate(rows);
+        self.micros.truncate(rows);
+        self.validity.truncate(rows);
     }
 
     fn finish(&mut self) -> Result<ArrayRef, String> {

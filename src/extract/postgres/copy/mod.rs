@@ -10,15 +10,17 @@
 //! column `i32` length (−1 is NULL) and that many bytes; last an `i16` −1. All big-endian.
 //!
 //! Nothing here does I/O, knows SQL, or changes a value: what does not fit its column's type stops
-//! the stream, by the name of the column.
+//! the stream, by the name of the column, or is told as a [`Misfit`] where the column bears that.
 
 mod cells;
 mod fixed;
+mod misfits;
 mod nested;
 mod numeric;
 mod plan;
 mod printed;
 mod rows;
+mod shown;
 mod text;
 
 use std::{collections::VecDeque, ops::Range};
@@ -26,7 +28,11 @@ use std::{collections::VecDeque, ops::Range};
 use arrow::{array::ArrayRef, datatypes::SchemaRef, record_batch::RecordBatch};
 
 use super::{mapping::spelled, pg_type::PgType, wire::Block};
-use crate::error::{Error, ErrorKind, Result};
+use crate::{
+    config::OnMismatch,
+    error::{Error, ErrorKind, Result},
+    extract::Misfit,
+};
 
 use cells::{Cells, Fault, Problem, Reader};
 pub(super) use fixed::interval_type;
@@ -36,8 +42,12 @@ use rows::{Step, Tile};
 
 /// Builds one column.
 trait Decode: Send {
-    /// Appends one value per cell. After a fault the column is not used again.
+    /// Appends one value per cell. After a fault it is unknown what was appended: the column is
+    /// not used again, or is truncated to what it held before.
     fn append(&mut self, cells: Cells<'_>) -> Result<(), Fault>;
+
+    /// Keeps the first `rows` of the values that were built since the last [`Decode::finish`].
+    fn truncate(&mut self, rows: usize);
 
     /// Takes what was built since the last call.
     fn finish(&mut self) -> Result<ArrayRef, String>;
@@ -87,12 +97,27 @@ pub struct Decoder {
     /// Rows decoded, those of the open batch included.
     rows: u64,
     open_rows: usize,
-    ready: VecDeque<RecordBatch>,
+    /// What did not fit in the open batch, and how much memory the values take.
+    misfits: Vec<Misfit>,
+    misfit_bytes: usize,
+    ready: VecDeque<Decoded>,
+}
+
+/// A finished batch.
+#[derive(Debug, PartialEq)]
+pub struct Decoded {
+    /// Its rows; NULL stands for what did not fit.
+    pub batch: RecordBatch,
+    /// What did not fit, column by column for a few hundred rows at a time.
+    pub misfits: Vec<Misfit>,
 }
 
 struct Column {
     name: String,
+    /// The type of what the server sends.
+    sent: PgType,
     target: String,
+    on_mismatch: OnMismatch,
     decode: Box<dyn Decode>,
 }
 
@@ -127,7 +152,13 @@ impl Decoder {
                     let what = format!("column `{name}` (`{}`) can't become {target}", pg.name);
                     Error::internal(what)
                 })?;
-                Ok(Column { name: name.clone(), target, decode: plan.decode })
+                Ok(Column {
+                    name: name.clone(),
+                    sent: plan.via.sends(pg),
+                    target,
+                    on_mismatch: OnMismatch::Error,
+                    decode: plan.decode,
+                })
             })
             .collect::<Result<Vec<_>>>()?;
         let limits = Limits { rows: limits.rows.max(1), bytes: limits.bytes };
@@ -141,8 +172,20 @@ impl Decoder {
             carry_needs: 0,
             rows: 0,
             open_rows: 0,
+            misfits: Vec::new(),
+            misfit_bytes: 0,
             ready: VecDeque::new(),
         })
+    }
+
+    /// The same decoder, whose columns take values that don't fit as `policies` say, in order;
+    /// without this they stop the stream. A column that bears them holds NULL in their place.
+    #[must_use]
+    pub fn on_mismatch(mut self, policies: impl IntoIterator<Item = OnMismatch>) -> Self {
+        for (column, policy) in self.columns.iter_mut().zip(policies) {
+            column.on_mismatch = policy;
+        }
+        self
     }
 
     /// Decodes one more block. It is not needed afterwards: nothing refers to it.
@@ -162,7 +205,7 @@ impl Decoder {
     }
 
     /// The next finished batch, in the order of the stream; call it until it gives none.
-    pub fn take_batch(&mut self) -> Option<RecordBatch> {
+    pub fn take_batch(&mut self) -> Option<Decoded> {
         self.ready.pop_front()
     }
 
@@ -176,7 +219,7 @@ impl Decoder {
     ///
     /// # Errors
     /// [`ErrorKind::Unreachable`] where the stream did not reach its trailer.
-    pub fn finish(mut self) -> Result<(Option<RecordBatch>, u64)> {
+    pub fn finish(mut self) -> Result<(Option<Decoded>, u64)> {
         if self.part == Part::Lost {
             return Err(Error::internal("a copy stream was ended after an error in it"));
         }
@@ -282,15 +325,21 @@ impl Decoder {
             return Ok(());
         }
         for (at, column) in self.columns.iter_mut().enumerate() {
-            if let Err(fault) = column.decode.append(self.tile.cells(at, data)) {
-                return Err(column.fault(fault, self.rows));
+            let cells = self.tile.cells(at, data);
+            if let Err(fault) = column.decode.append(cells) {
+                let noted = self.misfits.len();
+                column
+                    .bear((at, self.open_rows), cells, fault, &mut self.misfits)
+                    .map_err(|fault| column.fault(fault, self.rows))?;
+                let new = self.misfits.iter().skip(noted);
+                self.misfit_bytes += new.map(misfit_bytes).sum::<usize>();
             }
         }
         self.tile.clear();
         self.rows += rows as u64;
         self.open_rows += rows;
         let bytes: usize = self.columns.iter().map(|column| column.decode.bytes()).sum();
-        if self.open_rows >= self.limits.rows || bytes >= self.limits.bytes {
+        if self.open_rows >= self.limits.rows || bytes + self.misfit_bytes >= self.limits.bytes {
             self.close_batch()?;
         }
         Ok(())
@@ -311,7 +360,8 @@ impl Decoder {
         let batch = RecordBatch::try_new(self.schema.clone(), columns)
             .map_err(|error| malformed(&error))?;
         self.open_rows = 0;
-        self.ready.push_back(batch);
+        self.misfit_bytes = 0;
+        self.ready.push_back(Decoded { batch, misfits: std::mem::take(&mut self.misfits) });
         Ok(())
     }
 
@@ -330,15 +380,23 @@ impl Column {
     /// What is wrong with a value of this column, `before` rows of the stream left aside.
     #[cold]
     fn fault(&self, fault: Fault, before: u64) -> Error {
-        let Self { name, target, .. } = self;
+        let name = &self.name;
         let what = match fault.problem {
-            Problem::Unfit(what) => format!("column `{name}` holds {what}, which {target} can't"),
+            Problem::Unfit(what) => format!("column `{name}` {}", self.holds(what)),
             Problem::Malformed(what) => format!("column `{name}` arrived as {what}"),
         };
         Error::new(ErrorKind::Data, what)
             .because(format!("it is in row {} of the stream", before + fault.row as u64 + 1))
             .hint(format!("read it as text: `columns: {{cast: {{{name}: text}}}}`"))
+            .hint(format!(
+                "or go on without such values: `columns: {{on_mismatch: {{{name}: quarantine}}}}`"
+            ))
     }
+}
+
+/// About how much memory `misfit` takes until its batch is dealt with.
+fn misfit_bytes(misfit: &Misfit) -> usize {
+    size_of::<Misfit>() + misfit.reason.len() + misfit.value.len()
 }
 
 /// Passes over the header; `Row` is where it ends.

@@ -38,6 +38,12 @@ impl Child {
         appended
     }
 
+    /// Keeps the first `rows` values; places that were collected are forgotten.
+    fn truncate(&mut self, rows: usize) {
+        self.decode.truncate(rows);
+        self.at.clear();
+    }
+
     fn expects(&self, oid: u32) -> Result<(), Problem> {
         if self.oid == oid || self.oid == 0 {
             Ok(())
@@ -59,7 +65,8 @@ impl Ends {
         let end = usize::try_from(self.0.last().copied().unwrap_or(0))
             .ok()
             .and_then(|start| i32::try_from(start.checked_add(children)?).ok());
-        self.0.push(end.ok_or(Problem::Unfit("too many elements for one batch"))?);
+        // No value is at fault, so none may be taken for a misfit.
+        self.0.push(end.ok_or(Problem::Malformed("too many elements for one batch"))?);
         Ok(())
     }
 
@@ -70,6 +77,12 @@ impl Ends {
         let row =
             new.iter().skip(1).take_while(|end| (**end - first) as usize <= fault.row).count();
         fault.problem.in_row(row)
+    }
+
+    /// Keeps the first `rows` lists; gives the number of their children.
+    fn truncate(&mut self, rows: usize) -> usize {
+        self.0.truncate(rows + 1);
+        self.0.last().and_then(|end| usize::try_from(*end).ok()).unwrap_or(0)
     }
 
     fn take(&mut self) -> OffsetBuffer<i32> {
@@ -168,6 +181,11 @@ impl Decode for List {
         self.child.append(cells.data).map_err(|fault| self.ends.fault(fault, cells.len()))
     }
 
+    fn truncate(&mut self, rows: usize) {
+        self.child.truncate(self.ends.truncate(rows));
+        self.validity.truncate(rows);
+    }
+
     fn finish(&mut self) -> Result<ArrayRef, String> {
         let values = self.child.decode.finish()?;
         let nulls = self.validity.take_validity();
@@ -221,6 +239,11 @@ impl Decode for Composite {
             self.validity.push(u64::from(cell.is_some()), 1);
         }
         self.children.iter_mut().try_for_each(|child| child.append(cells.data))
+    }
+
+    fn truncate(&mut self, rows: usize) {
+        self.children.iter_mut().for_each(|child| child.truncate(rows));
+        self.validity.truncate(rows);
     }
 
     fn finish(&mut self) -> Result<ArrayRef, String> {
@@ -326,6 +349,14 @@ impl Decode for Range {
         self.upper.append(cells.data)
     }
 
+    fn truncate(&mut self, rows: usize) {
+        self.lower.truncate(rows);
+        self.upper.truncate(rows);
+        let flags = [&mut self.lower_inclusive, &mut self.upper_inclusive, &mut self.empty];
+        flags.into_iter().for_each(|bits| bits.truncate(rows));
+        self.validity.truncate(rows);
+    }
+
     fn finish(&mut self) -> Result<ArrayRef, String> {
         let nulls = self.validity.take_validity();
         let flag =
@@ -411,6 +442,13 @@ impl Decode for Map {
         let keys = self.keys.append(cells.data);
         keys.and_then(|()| self.values.append(cells.data))
             .map_err(|fault| self.ends.fault(fault, cells.len()))
+    }
+
+    fn truncate(&mut self, rows: usize) {
+        let pairs = self.ends.truncate(rows);
+        self.keys.truncate(pairs);
+        self.values.truncate(pairs);
+        self.validity.truncate(rows);
     }
 
     fn finish(&mut self) -> Result<ArrayRef, String> {

@@ -261,6 +261,11 @@ where
         Ok(())
     }
 
+    fn truncate(&mut self, rows: usize) {
+        self.values.truncate(rows);
+        self.validity.truncate(rows);
+    }
+
     fn finish(&mut self) -> Result<ArrayRef, String> {
         let empty = Vec::with_capacity(self.values.len());
         let values = ScalarBuffer::from(std::mem::replace(&mut self.values, empty));

@@ -41,6 +41,19 @@ impl Via {
         };
         format!("{column}{cast}")
     }
+
+    /// The type of what the server sends for a column of type `pg`.
+    pub(super) fn sends(self, pg: &PgType) -> PgType {
+        let text = || PgType::base(oid::TEXT, "text");
+        match self {
+            Self::Itself => pg.clone(),
+            Self::Text | Self::NumericText => text(),
+            Self::Numeric => PgType::base(oid::NUMERIC, "numeric"),
+            Self::TextArray | Self::NumericTextArray => {
+                PgType::new(0, "text[]", -1, PgKind::Array(Box::new(text())))
+            }
+        }
+    }
 }
 
 /// How a column is read.

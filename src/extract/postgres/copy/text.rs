@@ -162,6 +162,26 @@ impl Views {
         data.get(offset..offset + len).is_some_and(|bytes| str::from_utf8(bytes).is_ok())
     }
 
+    /// Keeps the first `rows` values, and of the copied bytes what those refer to.
+    fn truncate(&mut self, rows: usize) {
+        self.rows.truncate(rows);
+        self.validity.truncate(rows);
+        let is_long = |view: &&u128| **view as u32 as usize > INLINE;
+        let Some(view) = self.rows.iter().rev().find(is_long).copied() else {
+            self.full.clear();
+            self.data.clear();
+            return;
+        };
+        let (buffer, end) =
+            ((view >> 64) as u32 as usize, (view >> 96) as usize + view as u32 as usize);
+        if buffer < self.full.len() {
+            self.full.truncate(buffer + 1);
+            self.data.clear();
+        } else {
+            self.data.truncate(end);
+        }
+    }
+
     fn bytes(&self) -> usize {
         self.rows.len() * 16 + self.data.len() + self.full.iter().map(Buffer::len).sum::<usize>()
     }
@@ -182,7 +202,8 @@ impl Views {
         let (views, buffers, nulls) = self.take();
         // SAFETY: views are made by `view` and `inline_view` only, which zero what an inline value
         // leaves free and point at what was just copied; `check` has seen every text, and what
-        // `printed` decoders write is ASCII. A decoder that met a fault is not finished.
+        // `printed` decoders write is ASCII. A decoder that met a fault is truncated to what
+        // was checked before, or is not finished.
         #[allow(
             unsafe_code,
             reason = "a second check of what was just checked takes a third of the time that \
@@ -270,6 +291,10 @@ impl Decode for Text {
         self.views.check(mark)
     }
 
+    fn truncate(&mut self, rows: usize) {
+        self.views.truncate(rows);
+    }
+
     fn finish(&mut self) -> Result<ArrayRef, String> {
         Ok(self.views.finish_text())
     }
@@ -291,6 +316,10 @@ impl Decode for Binary {
     fn append(&mut self, cells: Cells<'_>) -> Result<(), Fault> {
         self.0.append_raw(cells);
         Ok(())
+    }
+
+    fn truncate(&mut self, rows: usize) {
+        self.0.truncate(rows);
     }
 
     fn finish(&mut self) -> Result<ArrayRef, String> {
@@ -321,6 +350,10 @@ where
 {
     fn append(&mut self, cells: Cells<'_>) -> Result<(), Fault> {
         self.views.append_with(cells, &self.print)
+    }
+
+    fn truncate(&mut self, rows: usize) {
+        self.views.truncate(rows);
     }
 
     fn finish(&mut self) -> Result<ArrayRef, String> {

@@ -175,15 +175,15 @@ fn what_stops_a_run_is_told_with_the_way_out() {
         Mapping::Guarded { note, .. } => note,
         other => panic!("{other:?}"),
     };
-    insta::assert_snapshot!(note(numeric(12, 2)), @"NaN would stop the run; `cast: text` keeps them");
+    insta::assert_snapshot!(note(numeric(12, 2)), @"NaN would not fit; `cast: text` keeps them");
     insta::assert_snapshot!(
         note(base(oid::TIMESTAMP, "timestamp")),
-        @"the wall clock is stored as if it were UTC; `cast: timestamp_ntz` stores it without a zone; infinity and -infinity would stop the run; `cast: text` keeps them"
+        @"the wall clock is stored as if it were UTC; `cast: timestamp_ntz` stores it without a zone; infinity and -infinity would not fit; `cast: text` keeps them"
     );
     let dates = of(PgKind::Composite(vec![("born".to_owned(), base(oid::DATE, "date"))]));
     insta::assert_snapshot!(
         note(dates),
-        @"`born`: years before 1 and after 9999 are kept, and some readers can't show them; infinity and -infinity in `born` would stop the run; `cast: text` keeps them"
+        @"`born`: years before 1 and after 9999 are kept, and some readers can't show them; infinity and -infinity in `born` would not fit; `cast: text` keeps them"
     );
 }
 

@@ -74,7 +74,8 @@ fn a_stream_may_be_cut_anywhere() {
         let mut decoder = decoder(&types, &targets, Limits::default());
         decoder.feed(&Block::from_payloads([front])).unwrap();
         decoder.feed(&Block::from_payloads([back])).unwrap();
-        assert_eq!(decoder.finish().unwrap(), (whole.clone(), 20), "cut at {cut}");
+        let (last, rows) = decoder.finish().unwrap();
+        assert_eq!((last.map(|last| last.batch), rows), (whole.clone(), 20), "cut at {cut}");
     }
     let single: Vec<&[u8]> = bytes.chunks(1).collect();
     assert_eq!(decode_payloads(&types, &targets, &single).unwrap(), whole);
@@ -144,10 +145,10 @@ fn batches_close_at_either_limit() {
         let mut sizes = Vec::new();
         for part in bytes.chunks(30_000) {
             decoder.feed(&Block::from_payloads([part])).unwrap();
-            sizes.extend(std::iter::from_fn(|| decoder.take_batch()).map(|b| b.num_rows()));
+            sizes.extend(std::iter::from_fn(|| decoder.take_batch()).map(|d| d.batch.num_rows()));
         }
         let (last, rows) = decoder.finish().unwrap();
-        sizes.extend(last.map(|batch| batch.num_rows()));
+        sizes.extend(last.map(|decoded| decoded.batch.num_rows()));
         assert_eq!((rows, sizes.iter().sum()), (10_000, 10_000));
         sizes
     };

@@ -1,6 +1,7 @@
 //! The decoder, fed with streams made by hand.
 
 mod framing;
+mod misfits;
 mod nested;
 mod scalars;
 
@@ -75,7 +76,7 @@ fn decode_payloads(
 ) -> Result<Option<RecordBatch>> {
     let mut decoder = decoder(types, targets, Limits::default());
     decoder.feed(&Block::from_payloads(payloads.iter().copied()))?;
-    let batch = decoder.finish()?.0;
+    let batch = decoder.finish()?.0.map(|decoded| decoded.batch);
     for column in batch.iter().flat_map(RecordBatch::columns) {
         // What `Views` promises without a check of Arrow's is checked here, for every test.
         column.to_data().validate_full().unwrap();

@@ -2,7 +2,7 @@
 
 use super::{display, prefixed, shown, stream};
 use crate::extract::postgres::{
-    copy::Limits,
+    copy::{Decoded, Limits},
     pg_type::{PgKind, PgType, oid},
 };
 
@@ -143,11 +143,11 @@ fn null_lists_and_structs_hold_over_batches() {
     let bytes = stream(&rows);
     decoder.feed(&crate::extract::postgres::wire::Block::from_payloads([&bytes[..]])).unwrap();
     let mut shown = Vec::new();
-    while let Some(batch) = decoder.take_batch() {
+    while let Some(Decoded { batch, .. }) = decoder.take_batch() {
         assert_eq!(batch.num_rows(), 4);
         shown.extend(display(&batch));
     }
-    shown.extend(display(&decoder.finish().unwrap().0.unwrap()));
+    shown.extend(display(&decoder.finish().unwrap().0.unwrap().batch));
     let expected: Vec<_> = (0..10).map(|row| if row % 3 == 0 { "NULL" } else { "[1]" }).collect();
     assert_eq!(shown, expected);
 }

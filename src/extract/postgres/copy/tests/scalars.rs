@@ -185,7 +185,10 @@ fn casts_are_exact_or_refused() {
 fn what_does_not_fit_stops_by_name_and_without_the_value() {
     let nan = shown(&decimal(12, 2), None, &numeric(0, 0xC000, 0, &[])).unwrap_err();
     insta::assert_snapshot!(nan, @"column `c0` holds NaN, which `decimal(12,2)` can't: it is in row 1 of the stream");
-    insta::assert_snapshot!(nan.hints().join("\n"), @"read it as text: `columns: {cast: {c0: text}}`");
+    insta::assert_snapshot!(nan.hints().join("\n"), @"
+    read it as text: `columns: {cast: {c0: text}}`
+    or go on without such values: `columns: {on_mismatch: {c0: quarantine}}`
+    ");
     for (number, cell) in [
         (oid::DATE, i32::MAX.to_be_bytes().to_vec()),
         (oid::DATE, i32::MIN.to_be_bytes().to_vec()),
