@@ -5,11 +5,10 @@
 
 use std::time::Duration;
 
-use super::guest::with_url;
+use super::losses::{assert_whole, project};
 use crate::harness::{
     postgres::{self, Cluster, Database, OWNER, cluster},
     proxy::{Fault, Proxy},
-    readers::{self, Reader},
     wait,
     workspace::{Outcome, Workspace},
 };
@@ -18,25 +17,6 @@ use crate::harness::{
 const ROWS: &str = "
     create table t (id int primary key, pad text, amount numeric(12,2));
     insert into t select i, repeat(md5(i::text), 6), i / 7.0 from generate_series(1, 30000) i;";
-
-fn project(url: String, filter: &str) -> Workspace {
-    let workspace = with_url(url, ", connections: 3");
-    workspace.write(
-        "pipelines/load.yml",
-        format!(
-            "extract:\n  - from: source\n    into: shop\n    tables:\n      \
-             - {{table: public.t, where: \"{filter}\"}}\n"
-        ),
-    );
-    workspace
-}
-
-/// Panics unless the published table is the source's.
-fn assert_whole(database: &Database<'_>, workspace: &Workspace, outcome: &Outcome) {
-    let folder = workspace.path("warehouse/shop/t");
-    let published = readers::fingerprint(Reader::DeltaRs, folder.to_str().unwrap(), &[]);
-    assert_eq!(published, readers::source_fingerprint(&database.url(), "public.t"), "{outcome}");
-}
 
 /// After how many bytes of answers connections break: in the login, in the looks at the catalog,
 /// while the view is set up, at the beginning of a COPY, in it, and near its end.
@@ -55,11 +35,11 @@ async fn a_connection_that_closes_or_is_reset_at_any_byte_costs_time_only() {
     let database = cluster().database("broken").await;
     database.load(ROWS).await;
     let proxy = Proxy::start(cluster().standby_port());
-    let workspace = project(proxy.lead(&database.url()), "true");
+    let workspace = project(&proxy.lead(&database.url()), 3, "true");
     for after in places() {
         for fault in [Fault::Close { after }, Fault::Reset { after }] {
             proxy.inject(fault.clone(), 1);
-            let outcome = workspace.run(&["run", "load"]).succeeded();
+            let outcome = workspace.run(&["run", "load", "--json"]).succeeded();
             assert_eq!(proxy.pending(), 0, "{fault:?} was met");
             assert_whole(&database, &workspace, &outcome);
         }
@@ -71,11 +51,11 @@ async fn a_connection_that_stalls_is_noticed_and_replaced() {
     let database = cluster().database("stalled").await;
     database.load(ROWS).await;
     let proxy = Proxy::start(cluster().standby_port());
-    let workspace = project(proxy.lead(&database.url()), "true");
+    let workspace = project(&proxy.lead(&database.url()), 3, "true");
     // In the login, in a look at the catalog, in a COPY, and in the last of it.
     for after in [100, 3_000, 400_000, 6_500_000] {
         proxy.inject(Fault::Stall { after }, 1);
-        let outcome = workspace.run(&["run", "load"]).succeeded();
+        let outcome = workspace.run(&["run", "load", "--json"]).succeeded();
         assert_eq!(proxy.pending(), 0, "the stall after {after} bytes was met");
         assert_whole(&database, &workspace, &outcome);
         if after > 100_000 {
@@ -83,8 +63,8 @@ async fn a_connection_that_stalls_is_noticed_and_replaced() {
         }
     }
     // A server that works silently is not taken for a stalled connection.
-    let slow = project(database.url(), "id <> 777 or pg_sleep(17) is not null");
-    let outcome = slow.run(&["run", "load"]).succeeded();
+    let slow = project(&database.url(), 3, "id <> 777 or pg_sleep(17) is not null");
+    let outcome = slow.run(&["run", "load", "--json"]).succeeded();
     assert!(!outcome.stderr.contains("stalled"), "{outcome}");
     assert_whole(&database, &slow, &outcome);
 }
@@ -95,7 +75,7 @@ async fn run_while(
     workspace: &Workspace,
     happens: impl AsyncFnOnce(),
 ) -> Outcome {
-    let running = workspace.spawn(&["run", "load"]);
+    let running = workspace.spawn(&["run", "load", "--json"]);
     let sleeping = format!(
         "select pid::text from pg_stat_activity
          where wait_event = 'PgSleep' and query like 'COPY%' and datname = '{}' limit 1",
@@ -117,7 +97,7 @@ async fn a_standby_that_freezes_or_restarts_is_read_anew() {
     let own = Cluster::start(&[]);
     let database = own.database("frozen").await;
     database.load(ROWS).await;
-    let workspace = project(database.url(), SLOWLY);
+    let workspace = project(&database.url(), 3, SLOWLY);
     let outcome = run_while(&database, &workspace, async || {
         own.freeze_standby();
         tokio::time::sleep(Duration::from_secs(8)).await;
@@ -139,7 +119,7 @@ async fn what_changes_on_the_primary_is_seen_whole_or_refused_by_name() {
     let database = own.database("changing").await;
     database.load(ROWS).await;
     database.load("create table dead as select generate_series(1, 1000) as id").await;
-    let workspace = project(database.url(), SLOWLY);
+    let workspace = project(&database.url(), 3, SLOWLY);
     let happens = async |sql: &[&str]| {
         for sql in sql {
             own.primary_sql("changing", sql).await;
@@ -158,7 +138,7 @@ async fn what_changes_on_the_primary_is_seen_whole_or_refused_by_name() {
     let outcome = run_while(&database, &workspace, async || happens(&add).await).await;
     let outcome = outcome.succeeded();
     assert!(outcome.stderr.contains("reads 1 table anew"), "{outcome}");
-    workspace.run(&["run", "load"]).succeeded();
+    workspace.run(&["run", "load", "--json"]).succeeded();
     let generation = workspace.run(&["tables", "--json"]).succeeded().stdout;
 
     for (change, expected) in [

@@ -19,7 +19,7 @@ const ROWS: &str = "
 /// A filter that all rows pass, one of them after two seconds.
 const SLOWLY: &str = "id <> 777 or pg_sleep(2) is not null";
 
-fn project(url: &str, connections: usize, filter: &str) -> Workspace {
+pub(super) fn project(url: &str, connections: usize, filter: &str) -> Workspace {
     let mut workspace = Workspace::new();
     workspace.set("SOURCE_URL", url);
     workspace.write(
@@ -40,7 +40,7 @@ fn project(url: &str, connections: usize, filter: &str) -> Workspace {
 }
 
 /// Panics unless the published table is the source's, and the run tells the same number of rows.
-fn assert_whole(database: &Database<'_>, workspace: &Workspace, outcome: &Outcome) {
+pub(super) fn assert_whole(database: &Database<'_>, workspace: &Workspace, outcome: &Outcome) {
     let folder = workspace.path("warehouse/shop/t");
     let published = readers::fingerprint(Reader::DeltaRs, folder.to_str().unwrap(), &[]);
     assert_eq!(published, readers::source_fingerprint(&database.url(), "public.t"), "{outcome}");

@@ -29,6 +29,7 @@ mod session;
 mod snapshot;
 mod sql;
 mod types;
+mod view;
 mod watch;
 pub mod wire;
 mod worker;
@@ -223,7 +224,7 @@ impl Source for PostgresSource {
     async fn open(&self, tables: &[TableRequest], session: &Session) -> Result<Box<dyn Snapshot>> {
         let sessions = self.sessions(&session.label);
         let limits = &self.connection.limits;
-        let place = open::Place {
+        let place = view::Place {
             name: self.connection.name.clone(),
             connections: limits.connections,
             ceilings: Ceilings::new(limits, sessions.label()),

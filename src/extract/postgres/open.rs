@@ -17,23 +17,18 @@ use super::{
     chunks::{self, Extent},
     effects,
     leaves::leaves,
-    pg_type::PgType,
     pool,
-    pressure::Ceilings,
     probe::{self, Candidate},
     rows::{query, query_one},
-    session::Sessions,
     snapshot::PostgresSnapshot,
     sql,
     types::TypeCatalog,
+    view::{IDENTITY, Opened, Place, Plan},
     wire::{WireConnection, WireError},
 };
 use crate::{
     error::{Error, ErrorKind, Result},
-    extract::{
-        Chunk, ChunkPart, Session, Snapshot, SourcePosition, SourceTable, TableRequest,
-        throttle::Throttle,
-    },
+    extract::{ChunkPart, Snapshot, SourcePosition, SourceTable, TableRequest},
 };
 
 /// How often all is begun anew when a table is rewritten at the wrong moment.
@@ -41,39 +36,6 @@ const ATTEMPTS: usize = 3;
 
 /// What can't be estimated may be large, and should start early.
 const UNKNOWN_BYTES: u64 = 1 << 30;
-
-/// Where a snapshot is opened, and what it may use.
-pub(super) struct Place {
-    /// The connection's name.
-    pub(super) name: String,
-    pub(super) sessions: Sessions,
-    /// How many connections there may be at once, all in all.
-    pub(super) connections: usize,
-    pub(super) ceilings: Ceilings,
-    pub(super) throttle: Throttle,
-    pub(super) session: Session,
-}
-
-/// One table as it will be read.
-#[derive(Debug, Clone)]
-pub(super) struct Plan {
-    pub(super) request: TableRequest,
-    /// The types of the requested columns, in order.
-    pub(super) types: Vec<PgType>,
-}
-
-/// The coordinator once its snapshot stands.
-pub(super) struct Opened {
-    /// The connection whose transaction holds the snapshot.
-    pub(super) connection: WireConnection,
-    /// The snapshot's name, for the workers.
-    pub(super) snapshot: String,
-    /// What tells this server from any other.
-    pub(super) server: String,
-    pub(super) position: SourcePosition,
-    pub(super) plans: Vec<Plan>,
-    pub(super) chunks: Vec<Vec<Chunk>>,
-}
 
 /// Opens one consistent view of `tables`.
 pub(super) async fn open(place: Place, tables: &[TableRequest]) -> Result<Box<dyn Snapshot>> {
@@ -160,11 +122,6 @@ struct Server {
     block_bytes: u64,
     identity: String,
 }
-
-/// Gives a text that no other server gives (two servers don't start in the same microsecond), and
-/// the number of the process that serves the connection.
-pub(super) const IDENTITY: &str = "SELECT pg_catalog.pg_postmaster_start_time()::pg_catalog.text,
-     pg_catalog.pg_backend_pid()";
 
 impl Server {
     async fn ask(connection: &mut WireConnection) -> Result<Self, WireError> {

@@ -15,11 +15,11 @@ use tokio::{
 
 use super::{
     coordinator::Coordinator,
-    open::IDENTITY,
     pressure::{self, Ceilings},
     rows::query_one,
     session::{Purpose, Sessions},
     sql::literal,
+    view::IDENTITY,
     wire::{CancelKey, WireConnection},
 };
 use crate::{

@@ -142,6 +142,21 @@ macro_rules! object {
     };
 }
 
+/// The same for what `pg_class` knows.
+macro_rules! relation {
+    () => {
+        concat!(
+            object!(
+                "n.nspname || '.' || c.relname",
+                "pg_catalog.format('%I.%I', n.nspname, c.relname)",
+                "pg_catalog.quote_ident(n.nspname)"
+            ),
+            "FROM pg_catalog.pg_class c
+             JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace"
+        )
+    };
+}
+
 /// The rows of one holder with the same privileges side by side.
 const BY_HOLDER: &str = "ORDER BY 5 DESC, 4, 6, 1";
 
@@ -218,13 +233,7 @@ static CHECKS: [Check; 8] = [
     },
     Check {
         sql: held!(
-            object!(
-                "n.nspname || '.' || c.relname",
-                "pg_catalog.format('%I.%I', n.nspname, c.relname)",
-                "pg_catalog.quote_ident(n.nspname)"
-            ),
-            "FROM pg_catalog.pg_class c
-             JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace",
+            relation!(),
             holder!(
                 "c.relowner",
                 "c.relacl || ARRAY(SELECT pg_catalog.unnest(t.attacl) FROM pg_catalog.pg_attribute t
@@ -239,13 +248,7 @@ static CHECKS: [Check; 8] = [
     },
     Check {
         sql: held!(
-            object!(
-                "n.nspname || '.' || c.relname",
-                "pg_catalog.format('%I.%I', n.nspname, c.relname)",
-                "pg_catalog.quote_ident(n.nspname)"
-            ),
-            "FROM pg_catalog.pg_class c
-             JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace",
+            relation!(),
             holder!("c.relowner", "c.relacl", "'UPDATE', 'USAGE'"),
             "WHERE c.relkind = 'S' AND c.relpersistence <> 't' "
         ),

@@ -11,10 +11,10 @@ use arrow::datatypes::DataType;
 use super::{
     copy::{Via, interval_type, plan},
     mapping::{spelled, stopping_values},
-    open::Plan,
     pg_type::{PgKind, PgType, oid},
     rows::query,
     sql::{from_clause, literal, quote},
+    view::Plan,
     wire::{WireConnection, WireError},
 };
 use crate::{

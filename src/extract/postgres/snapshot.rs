@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use super::{
     copy::{Decoder, Limits},
-    open::{Opened, Place, Plan},
     pool::{Pool, View},
     sql,
+    view::{Opened, Place, Plan},
     worker::{self, Job},
 };
 use crate::{

@@ -59,7 +59,7 @@ impl WireConnection {
         startup: &[(&str, &str)],
     ) -> Result<Self, WireError> {
         let way = socket::open(options).await?;
-        let mut frames = Frames::new(way.socket, options.read_timeout);
+        let mut frames = Frames::new(way.socket, None);
         let greeting = login::log_in(&mut frames, &way.encryption, options, startup).await?;
         let login::Greeting { cancel_key, parameters } = greeting;
         let facts = Box::new(Facts { parameters, protection: Some(way.protection) });

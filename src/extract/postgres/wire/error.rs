@@ -2,9 +2,8 @@
 
 use std::{fmt, io, time::Duration};
 
-use tokio_rustls::rustls::Error as TlsError;
+use tokio_rustls::rustls::{AlertDescription, Error as TlsError};
 
-use super::tls;
 use crate::error::{Error, ErrorKind};
 
 /// An error of the wire. Never holds a credential; a server's own words are shown only where they
@@ -64,13 +63,36 @@ impl WireError {
 
     pub(super) fn lost(error: &io::Error) -> Self {
         let tls = error.get_ref().and_then(|inner| inner.downcast_ref::<TlsError>());
-        if let Some(refused) = tls.and_then(tls::client_refused) {
+        if let Some(refused) = tls.and_then(Self::client_refused) {
             return refused;
         }
         match error.kind() {
             io::ErrorKind::UnexpectedEof => Self::closed(),
             _ => Self::Lost(format!("the connection was lost: {error}")),
         }
+    }
+
+    /// What it means when the server does not take our certificate, which it can say late.
+    pub(super) fn client_refused(error: &TlsError) -> Option<Self> {
+        let TlsError::AlertReceived(alert) = error else { return None };
+        let reason = match alert {
+            AlertDescription::CertificateRequired => {
+                "the server asks for a client certificate".to_owned()
+            }
+            AlertDescription::BadCertificate
+            | AlertDescription::UnsupportedCertificate
+            | AlertDescription::CertificateRevoked
+            | AlertDescription::CertificateExpired
+            | AlertDescription::CertificateUnknown
+            | AlertDescription::UnknownCA
+            | AlertDescription::AccessDenied => {
+                format!("the server does not take our client certificate ({alert:?})")
+            }
+            _ => return None,
+        };
+        let remedy = "name a certificate that the server's `ssl_ca_file` signed with `sslcert=…` and \
+                      `sslkey=…` in the url";
+        Some(Self::setup(reason, remedy))
     }
 
     pub(super) fn closed() -> Self {

@@ -33,7 +33,6 @@ pub struct WireOptions {
     pub(super) key: Option<PathBuf>,
     pub(super) channel_binding: ChannelBinding,
     pub(super) connect_timeout: Duration,
-    pub(super) read_timeout: Option<Duration>,
 }
 
 /// Where the server listens.
@@ -165,7 +164,6 @@ impl WireOptions {
             key: None,
             channel_binding: ChannelBinding::Prefer,
             connect_timeout: Duration::from_secs(15),
-            read_timeout: None,
         })
     }
 
@@ -254,14 +252,6 @@ impl WireOptions {
     /// The URL's `application_name`; [`super::WireConnection::connect`] may be given another.
     pub fn application_name(&self) -> Option<&str> {
         self.application_name.as_deref()
-    }
-
-    /// Gives a connection up when the server stays silent for `longest` while we wait for it. No
-    /// limit otherwise: a query may take long before its first row. Set it above the server's
-    /// `statement_timeout`, for a server that can't tell us any more.
-    #[must_use]
-    pub fn with_read_timeout(self, longest: Duration) -> Self {
-        Self { read_timeout: Some(longest), ..self }
     }
 }
 

@@ -78,7 +78,7 @@ fn failure(error: &TlsError, host: &str) -> WireError {
             | AlertDescription::InsufficientSecurity,
         ) => "check the server's `ssl_min_protocol_version`: TLS 1.2 and 1.3 are spoken here",
         error => {
-            return client_refused(error).unwrap_or_else(|| {
+            return WireError::client_refused(error).unwrap_or_else(|| {
                 WireError::Lost(format!("the TLS handshake with `{host}` broke: {error}"))
             });
         }
@@ -90,29 +90,6 @@ fn failure(error: &TlsError, host: &str) -> WireError {
         error => error.to_string(),
     };
     WireError::setup(format!("no trusted TLS connection to `{host}`: {what}"), remedy)
-}
-
-/// What it means when the server does not take our certificate, which it can say late.
-pub(super) fn client_refused(error: &TlsError) -> Option<WireError> {
-    let TlsError::AlertReceived(alert) = error else { return None };
-    let reason = match alert {
-        AlertDescription::CertificateRequired => {
-            "the server asks for a client certificate".to_owned()
-        }
-        AlertDescription::BadCertificate
-        | AlertDescription::UnsupportedCertificate
-        | AlertDescription::CertificateRevoked
-        | AlertDescription::CertificateExpired
-        | AlertDescription::CertificateUnknown
-        | AlertDescription::UnknownCA
-        | AlertDescription::AccessDenied => {
-            format!("the server does not take our client certificate ({alert:?})")
-        }
-        _ => return None,
-    };
-    let remedy = "name a certificate that the server's `ssl_ca_file` signed with `sslcert=…` and \
-                  `sslkey=…` in the url";
-    Some(WireError::setup(reason, remedy))
 }
 
 /// Which TLS a stream speaks.
