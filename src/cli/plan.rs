@@ -153,7 +153,8 @@ fn columns(extracts: &[&ExtractSummary], detail: Detail) -> String {
                 continue;
             }
             let told = match column.risk {
-                Risk::Exact | Risk::Guarded => column.on_mismatch != "error",
+                Risk::Exact => false,
+                Risk::Guarded => column.on_mismatch != "error",
                 Risk::Kept | Risk::Cast | Risk::Masked => true,
             };
             if told {

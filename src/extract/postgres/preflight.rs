@@ -42,7 +42,14 @@ pub(super) async fn preflight(
     facts.extend(replay.fact());
     refusals.extend(replay.refusal(terms));
     refusals.extend(ceilings.busy(connection).await?);
-    refusals.extend(privileges::refusals(connection, &place.login).await?);
+    let mighty = privileges::refusals(connection, &place.login).await?;
+    if !mighty.is_empty() {
+        facts.push(
+            "`longshore check --grants` prints the SQL of a login that may read and no more"
+                .to_owned(),
+        );
+    }
+    refusals.extend(mighty);
     facts.extend(privileges::warnings(connection, &place.login).await?);
     facts.extend(privileges::hidden_rows(connection).await?);
     Ok(Preflight {

@@ -32,7 +32,10 @@ pub(super) async fn warnings(
     connection: &mut WireConnection,
     login: &str,
 ) -> Result<Option<String>, WireError> {
-    let sql = "SELECT pg_catalog.has_database_privilege(d.oid, 'TEMPORARY'),
+    // A superuser may do everything, and is refused for that.
+    let sql = "SELECT pg_catalog.has_database_privilege(d.oid, 'TEMPORARY')
+                 AND NOT (SELECT me.rolsuper FROM pg_catalog.pg_roles me
+                     WHERE me.rolname = current_user),
              pg_catalog.quote_ident(d.datname),
              EXISTS (SELECT FROM pg_catalog.aclexplode(coalesce(d.datacl,
                  pg_catalog.acldefault('d', d.datdba))) a
