@@ -22,6 +22,7 @@ mod rejects;
 mod report;
 mod retry;
 mod rewrite;
+mod rollback;
 mod runner;
 mod source;
 mod staged;
@@ -40,6 +41,7 @@ pub use plan::{Plan, PlanOptions, PlannedExtract, PlannedSource, Target, Unchang
 pub use report::{
     AuditReport, ColumnMisfits, MisfitOutcome, MisfitReport, RunReport, StepKind, StepReport,
 };
+pub use rollback::{RollbackReport, roll_back};
 pub use runner::{Ending, RunRequest, run};
 pub use summary::{
     ColumnSummary, ExtractSummary, ModelSummary, PlanSummary, Risk, SourceSummary, published_type,

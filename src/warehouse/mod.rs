@@ -17,6 +17,7 @@ mod parquet;
 mod place;
 mod publish;
 mod reconcile;
+mod rollback;
 mod root;
 mod schema;
 mod stats;
@@ -34,6 +35,7 @@ use url::Url;
 pub use generation::{AuditRecord, GenerationRecord, PinnedTable, SourceRecord, TableSource};
 pub use publish::{Publication, Published};
 pub use reconcile::{Outcome, Reconciled};
+pub use rollback::ROLLBACK;
 
 use crate::{
     config::{Format, Mode},
@@ -146,6 +148,8 @@ pub enum Keep {
 pub enum Cause {
     /// A run publishes new rows.
     Load(Mode),
+    /// The table comes back as an older generation had it.
+    Rollback,
     /// A publish that could not be finished is taken back.
     Undo,
 }

@@ -21,4 +21,5 @@ mod exam;
 mod faults;
 mod foreign;
 mod publishing;
+mod rollback;
 mod site;
