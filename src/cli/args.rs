@@ -101,6 +101,8 @@ pub(crate) enum Verb {
     Runs(Runs),
     /// Bring back the tables of an older generation, as a new one
     Rollback(Rollback),
+    /// Remove generations and files that nobody needs any more
+    Clean(Clean),
     /// Print the JSON schema of longshore.yml or of a pipeline file, for editors
     Schema(Schema),
     /// Print a completion script for a shell
@@ -319,6 +321,26 @@ pub(crate) struct Rollback {
     /// The generation to go back to
     #[arg(value_parser = generation)]
     pub(crate) generation: Generation,
+    /// Print the report as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `longshore clean`
+#[derive(Debug, Args)]
+#[command(after_help = "\
+What stays is set by `retention` of the warehouse in longshore.yml: by default the last 10
+generations and all that were current in the last 7 days. Older ones can't be read from then on;
+what only they held goes with the first clean after `grace` (24h), so that readers come to their
+end. Files that were never published go at that age. Files that Longshore did not write stay.
+
+Examples:
+  longshore clean --dry-run
+  longshore run nightly && longshore clean")]
+pub(crate) struct Clean {
+    /// List what would be removed, and remove nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
     /// Print the report as JSON
     #[arg(long)]
     pub(crate) json: bool,

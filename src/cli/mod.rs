@@ -6,6 +6,7 @@
 
 mod args;
 mod check;
+mod clean;
 mod completions;
 mod demo;
 mod export;
@@ -111,6 +112,7 @@ async fn dispatch(verb: Verb, cli: &mut Invocation) -> Outcome {
         Verb::Sql(args) => Box::pin(sql::sql(&args, cli)).await,
         Verb::Tables(args) => Box::pin(tables::tables(&args, cli)).await,
         Verb::Runs(args) => Box::pin(runs::runs(&args, cli)).await,
+        Verb::Clean(args) => Box::pin(clean::clean(&args, cli)).await,
         Verb::Schema(args) => schema::schema(&args, cli),
         Verb::Completions(args) => completions::completions(&args, cli),
     }

@@ -8,6 +8,7 @@
 mod audit;
 mod cancel;
 mod check;
+mod clean;
 mod contract;
 mod event;
 mod extract;
@@ -32,6 +33,7 @@ mod transform;
 
 pub use cancel::{Cancel, CancelHandle, cancellation};
 pub use check::{CheckDepth, CheckReport, ConnectionCheck, PipelineCheck, check};
+pub use clean::clean;
 pub use contract::{Change, Joins, SchemaChange, Verdict};
 pub use event::{Event, Observer, Silent};
 pub use grants::{Grants, grants};

@@ -16,6 +16,7 @@ macro_rules! cases {
     };
 }
 
+mod clean;
 mod crash;
 mod exam;
 mod faults;
