@@ -99,6 +99,10 @@ pub(crate) enum Verb {
     Tables(Tables),
     /// List past runs, or show one of them
     Runs(Runs),
+    /// Bring back the tables of an older generation, as a new one
+    Rollback(Rollback),
+    /// Remove generations and files that nobody needs any more
+    Clean(Clean),
     /// Print the JSON schema of longshore.yml or of a pipeline file, for editors
     Schema(Schema),
     /// Print a completion script for a shell
@@ -299,6 +303,45 @@ pub(crate) struct Runs {
     #[arg(long, value_name = "N", default_value_t = 20, conflicts_with = "run")]
     pub(crate) limit: u32,
     /// Print JSON instead of text
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `longshore rollback`
+#[derive(Debug, Args)]
+#[command(after_help = "\
+No data is copied: the tables are made of their old files again, all in one step. Tables that are
+younger than the generation leave the warehouse; for readers of their own logs they are empty then.
+Rolling back a rollback works the same way.
+
+Examples:
+  longshore tables --generations
+  longshore rollback 41")]
+pub(crate) struct Rollback {
+    /// The generation to go back to
+    #[arg(value_parser = generation)]
+    pub(crate) generation: Generation,
+    /// Print the report as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `longshore clean`
+#[derive(Debug, Args)]
+#[command(after_help = "\
+What stays is set by `retention` of the warehouse in longshore.yml: by default the last 10
+generations and all that were current in the last 7 days. Older ones can't be read from then on;
+what only they held goes with the first clean after `grace` (24h), so that readers come to their
+end. Files that were never published go at that age. Files that Longshore did not write stay.
+
+Examples:
+  longshore clean --dry-run
+  longshore run nightly && longshore clean")]
+pub(crate) struct Clean {
+    /// List what would be removed, and remove nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Print the report as JSON
     #[arg(long)]
     pub(crate) json: bool,
 }

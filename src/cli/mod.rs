@@ -6,6 +6,7 @@
 
 mod args;
 mod check;
+mod clean;
 mod completions;
 mod demo;
 mod export;
@@ -16,6 +17,7 @@ mod logging;
 mod panics;
 mod plan;
 mod render;
+mod rollback;
 mod run;
 mod runs;
 mod schema;
@@ -106,9 +108,11 @@ async fn dispatch(verb: Verb, cli: &mut Invocation) -> Outcome {
         Verb::Check(args) => Box::pin(check::check(&args, cli)).await,
         Verb::Plan(args) => Box::pin(plan::plan(&args, cli)).await,
         Verb::Run(args) => Box::pin(run::run(&args, cli)).await,
+        Verb::Rollback(args) => Box::pin(rollback::rollback(&args, cli)).await,
         Verb::Sql(args) => Box::pin(sql::sql(&args, cli)).await,
         Verb::Tables(args) => Box::pin(tables::tables(&args, cli)).await,
         Verb::Runs(args) => Box::pin(runs::runs(&args, cli)).await,
+        Verb::Clean(args) => Box::pin(clean::clean(&args, cli)).await,
         Verb::Schema(args) => schema::schema(&args, cli),
         Verb::Completions(args) => completions::completions(&args, cli),
     }

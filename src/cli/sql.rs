@@ -129,11 +129,7 @@ pub(crate) async fn generation(
     wanted: Option<Generation>,
 ) -> Result<Option<GenerationRecord>> {
     let Some(wanted) = wanted else { return warehouse.current().await };
-    match warehouse.generation(wanted).await? {
-        Some(record) => Ok(Some(record)),
-        None => Err(Error::new(ErrorKind::Usage, format!("there is no generation {wanted}"))
-            .hint("see `longshore tables --generations` for those there are")),
-    }
+    warehouse.retained(wanted).await.map(Some)
 }
 
 /// The engine does not know which file a query came from.

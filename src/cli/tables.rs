@@ -53,7 +53,7 @@ pub(crate) async fn tables(args: &Tables, cli: &mut Invocation) -> Outcome {
         place_of(&project.warehouse, &project.root),
         published_at(&record),
         record.run,
-        record.pipeline
+        cause(&record)
     ));
     Ok(())
 }
@@ -104,7 +104,7 @@ fn generations(records: &[GenerationRecord]) -> Table {
         table.push(vec![
             record.generation.to_string(),
             published_at(record),
-            record.pipeline.to_string(),
+            cause(record),
             record.run.to_string(),
             count(record.tables.len() as u64),
             count(pinned().filter(|table| table.changed).count() as u64),
@@ -113,6 +113,14 @@ fn generations(records: &[GenerationRecord]) -> Table {
         ]);
     }
     table
+}
+
+/// The pipeline that published it, or what it brought back.
+fn cause(record: &GenerationRecord) -> String {
+    match record.rollback_to {
+        Some(to) => format!("rollback to {to}"),
+        None => record.pipeline.to_string(),
+    }
 }
 
 async fn columns(

@@ -41,7 +41,7 @@ pub use private::{NoSecret, Privacy, read_secret};
 pub use resolve::{ModelHeader, model_header};
 pub use resolved::{
     ClientFiles, ColumnRules, Compression, Connection, ExtractGroup, Format, Limits, Mask, Mode,
-    ParquetConfig, Pipeline, Project, Selection, SourceKind, TableRule, WarehouseConfig,
+    ParquetConfig, Pipeline, Project, Retention, Selection, SourceKind, TableRule, WarehouseConfig,
 };
 pub use schema::{SchemaOf, json_schema};
 pub use secret::Secret;

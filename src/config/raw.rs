@@ -47,6 +47,25 @@ pub(super) struct Warehouse {
     /// `aws_endpoint`, … Keep secrets out of this file: `${NAME}`, `${file:…}`, `${command:…}`.
     #[schemars(with = "Option<Named<schema::Scalar>>")]
     pub(super) options: Option<Named<Text>>,
+    /// Which generations `longshore clean` keeps.
+    pub(super) retention: Option<Retention>,
+}
+
+/// Which generations `longshore clean` keeps. The current one always stays.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Retention {
+    /// The newest so many stay, whatever their age. 10 by default.
+    #[schemars(with = "Option<schema::Count>")]
+    pub(super) generations: Option<Text>,
+    /// All that were current within this time stay, however many. `7d` by default.
+    #[schemars(with = "Option<schema::Span>")]
+    pub(super) age: Option<Text>,
+    /// Files go this long after the last generation that holds them, so it has to be longer than
+    /// any reader reads; and files that were never published when they are this old. `24h` by
+    /// default.
+    #[schemars(with = "Option<schema::Span>")]
+    pub(super) grace: Option<Text>,
 }
 
 /// How Parquet files are written. What is left out is inherited: a table from its pipeline, a

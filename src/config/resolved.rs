@@ -47,12 +47,32 @@ pub struct WarehouseConfig {
     /// Settings of the object store by the names that object stores give them
     /// (`aws_endpoint`, `aws_region`, …), values possibly secret.
     pub options: BTreeMap<String, Secret>,
+    /// What it keeps of its past.
+    pub retention: Retention,
     /// Where it is written.
     pub origin: Origin,
 }
 
-/// A table format.
+/// What a warehouse keeps of its past. The current generation always stays.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Retention {
+    /// The newest so many generations stay, whatever their age.
+    pub generations: usize,
+    /// All generations that were current within this time stay, however many.
+    pub age: Duration,
+    /// Files go this long after the last generation that holds them, or after they were put there
+    /// where none ever did.
+    pub grace: Duration,
+}
+
+impl Default for Retention {
+    fn default() -> Self {
+        Self { generations: 10, age: Duration::from_hours(7 * 24), grace: Duration::from_hours(24) }
+    }
+}
+
+/// A table format.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Format {
     /// Delta Lake.
     Delta,

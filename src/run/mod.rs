@@ -8,6 +8,7 @@
 mod audit;
 mod cancel;
 mod check;
+mod clean;
 mod contract;
 mod event;
 mod extract;
@@ -22,6 +23,7 @@ mod rejects;
 mod report;
 mod retry;
 mod rewrite;
+mod rollback;
 mod runner;
 mod source;
 mod staged;
@@ -31,6 +33,7 @@ mod transform;
 
 pub use cancel::{Cancel, CancelHandle, cancellation};
 pub use check::{CheckDepth, CheckReport, ConnectionCheck, PipelineCheck, check};
+pub use clean::clean;
 pub use contract::{Change, Joins, SchemaChange, Verdict};
 pub use event::{Event, Observer, Silent};
 pub use grants::{Grants, grants};
@@ -40,6 +43,7 @@ pub use plan::{Plan, PlanOptions, PlannedExtract, PlannedSource, Target, Unchang
 pub use report::{
     AuditReport, ColumnMisfits, MisfitOutcome, MisfitReport, RunReport, StepKind, StepReport,
 };
+pub use rollback::{RollbackReport, roll_back};
 pub use runner::{Ending, RunRequest, run};
 pub use summary::{
     ColumnSummary, ExtractSummary, ModelSummary, PlanSummary, Risk, SourceSummary, published_type,

@@ -26,6 +26,12 @@ impl TableName {
         format!("{}/{}", path_segment(&self.schema), path_segment(&self.table))
     }
 
+    /// The table whose [`Self::folder`] is `schema/table`; `None` where no table has that.
+    pub fn of_folder(schema: &str, table: &str) -> Option<Self> {
+        let name = Self::new(of_segment(schema)?, of_segment(table)?);
+        (name.folder() == format!("{schema}/{table}")).then_some(name)
+    }
+
     /// Whether the folder can exist: file systems take segments of up to 255 bytes, and an empty
     /// one would be the folder above.
     pub fn has_place(&self) -> bool {
@@ -68,6 +74,17 @@ pub fn path_segment(name: &str) -> String {
         }
     }
     segment
+}
+
+/// The name that [`path_segment`] may have written as `segment`.
+fn of_segment(segment: &str) -> Option<String> {
+    let (plain, coded) = segment.split_once('~').unwrap_or((segment, ""));
+    let mut bytes = plain.as_bytes().to_vec();
+    for part in coded.split('~').filter(|_| plain.len() < segment.len()) {
+        bytes.push(u8::from_str_radix(part.get(..2)?, 16).ok()?);
+        bytes.extend(part.get(2..)?.bytes());
+    }
+    String::from_utf8(bytes).ok()
 }
 
 impl fmt::Display for TableName {
@@ -200,6 +217,14 @@ mod tests {
         assert_eq!(folder("a", "é"), "a/~c3~a9");
     }
 
+    #[test]
+    fn folders_that_no_table_has_are_no_table_s() {
+        for schema in ["_longshore", "a b", "~", "~2", "~zz", "~61", "~ff", ".git", "p=1"] {
+            assert_eq!(TableName::of_folder(schema, "t"), None, "{schema}");
+        }
+        assert_eq!(TableName::of_folder("~5fx", "t~2f"), Some(TableName::new("_x", "t/")));
+    }
+
     fn any_name() -> impl Strategy<Value = String> {
         prop_oneof![
             any::<String>(),
@@ -220,6 +245,8 @@ mod tests {
             let name = TableName::new(&schema, &table);
             let folder = name.folder();
             prop_assert_eq!(folder.split('/').count(), 2);
+            let (first, second) = folder.split_once('/').unwrap();
+            prop_assert_eq!(TableName::of_folder(first, second), Some(name.clone()));
             let readable = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.~/".contains(&byte);
             prop_assert!(folder.bytes().all(readable));
             prop_assert!(!folder.split('/').any(|part| part.starts_with(['.', '_'])));

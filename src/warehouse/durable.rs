@@ -215,16 +215,21 @@ pub(super) fn create_folders(folder: &FsPath) -> io::Result<()> {
 /// Removes what a crash left of unfinished writes in `folder`; only names that
 /// [`temp_beside`] gives, so that no other tool's work in progress is touched.
 pub(super) fn sweep(folder: &FsPath) {
-    let Ok(entries) = fs::read_dir(folder) else { return };
-    for entry in entries.flatten() {
-        let name = entry.file_name();
-        let ours = name.to_str().and_then(|name| name.rsplit_once('#')).is_some_and(|(_, tail)| {
-            tail.len() == 20 && tail.bytes().all(|byte| byte.is_ascii_digit())
-        });
-        if ours {
-            let _ = fs::remove_file(entry.path());
-        }
+    for path in unfinished(folder) {
+        let _ = fs::remove_file(path);
     }
+}
+
+/// Files in `folder` whose writing has not come to its end, or never will.
+pub(super) fn unfinished(folder: &FsPath) -> Vec<PathBuf> {
+    let Ok(entries) = fs::read_dir(folder) else { return Vec::new() };
+    let is_ours = |path: &PathBuf| {
+        let name = path.file_name().and_then(|name| name.to_str());
+        name.and_then(|name| name.rsplit_once('#')).is_some_and(|(_, tail)| {
+            tail.len() == 20 && tail.bytes().all(|byte| byte.is_ascii_digit())
+        })
+    };
+    entries.flatten().map(|entry| entry.path()).filter(is_ours).collect()
 }
 
 #[cfg(test)]

@@ -2,7 +2,8 @@
 //!
 //! `_longshore/generations/<20 digits>.json` pins a version of every published table, and says
 //! which run made it, from which source positions, and what was audited. A generation is complete
-//! in itself, is created only where there is none, and never changes.
+//! in itself, is created only where there is none, and never changes. The newest one is never
+//! removed; older ones go when nobody has to keep them any more.
 
 use std::collections::BTreeMap;
 
@@ -46,12 +47,36 @@ pub struct GenerationRecord {
     pub published_at: String,
     /// What the run read, and up to where.
     pub sources: Vec<SourceRecord>,
+    /// The generation whose tables a rollback brought back; `None` where a run published.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rollback_to: Option<Generation>,
     /// Every table of the warehouse; those that the run did not touch as they were before.
     pub tables: BTreeMap<TableName, PinnedTable>,
     /// What was checked before publishing.
     pub audits: Vec<AuditRecord>,
     /// The version of Longshore that wrote this.
     pub longshore: String,
+}
+
+impl GenerationRecord {
+    /// The generation after `current`, without a table yet.
+    pub(super) fn after(current: Option<&Self>, run: RunId, pipeline: PipelineName) -> Self {
+        let previous = current.map(|record| record.generation);
+        Self {
+            format_version: RECORD_FORMAT,
+            generation: previous.unwrap_or_default().next(),
+            previous,
+            commit: uuid::Uuid::now_v7().to_string(),
+            run,
+            pipeline,
+            published_at: jiff::Timestamp::now().to_string(),
+            sources: Vec::new(),
+            rollback_to: None,
+            tables: BTreeMap::new(),
+            audits: Vec::new(),
+            longshore: env!("CARGO_PKG_VERSION").to_owned(),
+        }
+    }
 }
 
 /// The point in a source that a run read.
@@ -139,14 +164,36 @@ impl Warehouse {
         self.root.read(&path).await?.map(|content| parse(&content, &path)).transpose()
     }
 
-    /// The newest generations, newest first, at most `limit`.
+    /// The generation of this number.
+    ///
+    /// # Errors
+    /// `Usage` where it was cleaned away, or never was.
+    pub async fn retained(&self, generation: Generation) -> Result<GenerationRecord> {
+        if let Some(record) = self.generation(generation).await? {
+            return Ok(record);
+        }
+        let newest = self.root.newest(&self.generations_folder()?).await?;
+        let was_there = generation.0 > 0 && Some(generation.0) < newest;
+        let error = if was_there {
+            Error::new(ErrorKind::Usage, format!("generation {generation} was cleaned away"))
+                .because("it was older than `retention` keeps (`warehouse` in longshore.yml)")
+        } else {
+            Error::new(ErrorKind::Usage, format!("there is no generation {generation}"))
+        };
+        Err(error.hint("see `longshore tables --generations` for those there are"))
+    }
+
+    /// The newest generations, newest first, at most `limit`. The list ends where cleaning has
+    /// removed the older ones.
     pub async fn generations(&self, limit: usize) -> Result<Vec<GenerationRecord>> {
         let Some(newest) = self.root.newest(&self.generations_folder()?).await? else {
             return Ok(Vec::new());
         };
         futures::stream::iter((1..=newest).rev().take(limit))
-            .map(|number| self.existing(Generation(number)))
+            .map(|number| self.generation(Generation(number)))
             .buffered(READ_AHEAD)
+            .take_while(|found| futures::future::ready(!matches!(found, Ok(None))))
+            .try_filter_map(async |found| Ok(found))
             .try_collect()
             .await
     }
@@ -168,7 +215,8 @@ impl Warehouse {
                 return Ok(None);
             }
             next = match record.previous {
-                Some(previous) => Some(self.existing(previous).await?),
+                // Where cleaning has removed the older ones, none of them is the run's.
+                Some(previous) => self.generation(previous).await?,
                 None => None,
             };
         }
@@ -178,7 +226,7 @@ impl Warehouse {
     async fn existing(&self, generation: Generation) -> Result<GenerationRecord> {
         self.generation(generation).await?.ok_or_else(|| {
             Error::new(ErrorKind::Storage, format!("generation {generation} is missing"))
-                .because("generations are numbered without gaps and never removed")
+                .because("it is the newest, and nothing removes that")
         })
     }
 

@@ -6,9 +6,10 @@
 //! written before the first table commit and removed after the generation, lets the next start-up
 //! finish or undo a publish that was cut short.
 //!
-//! Nothing here knows of sources, models or SQL, and nothing here deletes a table's data.
+//! Nothing here knows of sources, models or SQL. Only [`Warehouse::clean`] deletes a table's data.
 
 mod apply;
+mod clean;
 mod delta;
 mod durable;
 mod generation;
@@ -17,6 +18,8 @@ mod parquet;
 mod place;
 mod publish;
 mod reconcile;
+mod retention;
+mod rollback;
 mod root;
 mod schema;
 mod stats;
@@ -31,9 +34,11 @@ use object_store::ObjectStore;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
+pub use clean::{CleanDepth, Cleaned, CleanedTable};
 pub use generation::{AuditRecord, GenerationRecord, PinnedTable, SourceRecord, TableSource};
 pub use publish::{Publication, Published};
 pub use reconcile::{Outcome, Reconciled};
+pub use rollback::ROLLBACK;
 
 use crate::{
     config::{Format, Mode},
@@ -146,6 +151,8 @@ pub enum Keep {
 pub enum Cause {
     /// A run publishes new rows.
     Load(Mode),
+    /// The table comes back as an older generation had it.
+    Rollback,
     /// A publish that could not be finished is taken back.
     Undo,
 }

@@ -146,7 +146,7 @@ fn without_secrets(text: &str, options: &BTreeMap<String, Secret>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Origin;
+    use crate::config::{Origin, Retention};
 
     fn config(url: &str, options: &[(&str, &str)]) -> WarehouseConfig {
         WarehouseConfig {
@@ -156,6 +156,7 @@ mod tests {
                 .iter()
                 .map(|(name, value)| ((*name).to_owned(), Secret::new(*value)))
                 .collect(),
+            retention: Retention::default(),
             origin: Origin::start("longshore.yml", "warehouse:"),
         }
     }

@@ -12,6 +12,7 @@ use std::{
 };
 
 use futures::{StreamExt as _, TryStreamExt as _};
+use jiff::Timestamp;
 use object_store::{Error as StoreError, ObjectStoreExt as _, PutMode, WriteMultipart, path::Path};
 use parquet::file::metadata::ParquetMetaDataReader;
 use sha2::{Digest as _, Sha256};
@@ -186,6 +187,33 @@ fn place_name(run: &RunId, part: usize, file: &DataFile) -> String {
     format!("{run}-{part:05}-{tail:010x}.parquet")
 }
 
+/// Whether a file of this name was placed by some run: nobody else gives such names.
+pub(super) fn is_placed(name: &str) -> bool {
+    let Some((run, tail)) = name.strip_suffix(".parquet").and_then(|name| name.split_once('-'))
+    else {
+        return false;
+    };
+    let parts: Vec<&str> = tail.split('-').collect();
+    let [id, part, digest] = parts.as_slice() else { return false };
+    let is_hex =
+        |text: &str| text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
+    let is_start = |text: &str| {
+        text.len() == 16
+            && text.bytes().enumerate().all(|(at, byte)| match at {
+                8 => byte == b't',
+                15 => byte == b'z',
+                _ => byte.is_ascii_digit(),
+            })
+    };
+    is_start(run)
+        && id.len() == 6
+        && is_hex(id)
+        && part.len() >= 5
+        && part.bytes().all(|byte| byte.is_ascii_digit())
+        && digest.len() == 10
+        && is_hex(digest)
+}
+
 fn local_path(url: &Url) -> Result<PathBuf> {
     url.to_file_path().map_err(|()| Error::internal(format!("`{url}` is not a local file")))
 }
@@ -221,6 +249,8 @@ fn link(staged: &FsPath, target: &FsPath, bytes: u64, rows: u64) -> Result<(), S
         Err(_) => copy(staged, target).map_err(told)?,
     }
     let file = File::open(target).map_err(told)?;
+    // The time of placing, by which cleaning tells what a run may still be about to commit.
+    file.set_modified(Timestamp::now().into()).map_err(told)?;
     forbid_writing(&file).map_err(told)?;
     file.sync_all().map_err(told)
 }
@@ -256,6 +286,29 @@ where
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_names_that_runs_give_are_taken_for_ours() {
+        let run = RunId::new("2026-11-22T14:11:53Z".parse().unwrap());
+        let url = "file:///stage/x.parquet".parse().unwrap();
+        let file = DataFile { url, rows: 1, bytes: 1, columns: Vec::new() };
+        for part in [0, 7, 123_456] {
+            let name = place_name(&run, part, &file);
+            assert!(is_placed(&name), "{name}");
+            assert!(!is_placed(&name.replace(".parquet", ".parquet#00000000000000000001")));
+            assert!(!is_placed(&name.replace("parquet", "crc")));
+            assert!(!is_placed(&format!("x{name}")));
+        }
+        for foreign in [
+            "part-00000-3f2504e0-4f89-41d3-9a0c-0305e82c3301-c000.snappy.parquet",
+            "20261122t141153z-3f9a1c-00000.parquet",
+            "20261122T141153z-3f9a1c-00000-00000000aa.parquet",
+            "20261122t141153z-3f9a1g-00000-00000000aa.parquet",
+            "x.parquet",
+        ] {
+            assert!(!is_placed(foreign), "{foreign}");
+        }
+    }
 
     #[test]
     fn a_copy_is_whole_and_leaves_nothing_else() {

@@ -13,11 +13,12 @@ use serde::{Deserialize, Serialize};
 use super::{
     AuditRecord, Commit, GenerationRecord, Keep, PinnedTable, SourceRecord, TableChange, Version,
     Warehouse, apply,
-    generation::{RECORD_FORMAT, Written},
+    generation::Written,
     reconcile::Outcome,
     root::{Created, child},
 };
 use crate::{
+    config::Format,
     error::{Context as _, Error, ErrorKind, Result},
     types::{Generation, PipelineName, RunId, TableFiles, TableName},
 };
@@ -45,12 +46,12 @@ pub struct Publication {
 pub enum Published {
     /// This generation is new and current.
     Now(GenerationRecord),
-    /// The run had already published this generation; nothing was changed.
+    /// This generation already was what was asked for; nothing was changed.
     Before(GenerationRecord),
 }
 
 impl Published {
-    /// The generation of the run.
+    /// The generation.
     pub fn record(&self) -> &GenerationRecord {
         match self {
             Self::Now(record) | Self::Before(record) => record,
@@ -66,6 +67,9 @@ pub(super) struct Intent {
     pub(super) record: GenerationRecord,
     /// The tables that change, by name. Their versions to be are in the record.
     pub(super) bases: BTreeMap<TableName, Option<Version>>,
+    /// Those of them that the generation to be does not hold any more, as they will be: empty.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(super) dropped: BTreeMap<TableName, PinnedTable>,
 }
 
 enum TableOutcome {
@@ -93,10 +97,19 @@ impl Warehouse {
         let mut publication = publication;
         publication.changes.sort_by(|one, other| one.table.cmp(&other.table));
         let intent = self.plan(&mut publication, current).await?;
+        self.carry_out(intent, &publication.changes).await
+    }
+
+    /// Does what an intent says, whose tables change by `changes`, in the order of their names.
+    pub(super) async fn carry_out(
+        &self,
+        intent: Intent,
+        changes: &[TableChange],
+    ) -> Result<Published> {
         self.write_intent(&intent).await?;
         self.step("intent_written")?;
         let state = intent.record.previous;
-        if let Err(stopped) = self.commit_tables(&intent, &publication.changes).await? {
+        if let Err(stopped) = self.commit_tables(&intent, changes).await? {
             return Err(self.take_back(&intent, stopped).await?);
         }
         self.step("tables_committed")?;
@@ -109,7 +122,7 @@ impl Warehouse {
     }
 
     /// The generation that the run already has, after settling what it left unfinished.
-    async fn settled_before(&self, run: &RunId) -> Result<Option<GenerationRecord>> {
+    pub(super) async fn settled_before(&self, run: &RunId) -> Result<Option<GenerationRecord>> {
         if let Some(intent) = self.read_intent(run).await? {
             let outcome = self.settle(&intent).await?;
             tracing::info!(%run, ?outcome, "an unfinished publish of the same run was settled");
@@ -131,7 +144,12 @@ impl Warehouse {
         if names.len() != publication.changes.len() || alien {
             return Err(Error::internal("a publication names a table twice, or another run"));
         }
-        let previous = current.as_ref().map(|record| record.generation);
+        let mut record = GenerationRecord::after(
+            current.as_ref(),
+            publication.run.clone(),
+            publication.pipeline.clone(),
+        );
+        let previous = record.previous;
         let mut tables = current.map(|record| record.tables).unwrap_or_default();
         for pinned in tables.values_mut() {
             pinned.changed = false;
@@ -142,8 +160,15 @@ impl Warehouse {
                 change.keep = Keep::Nothing;
             }
         }
-        let plan = |change| self.plan_table(change, tables.get(&change.table), previous);
-        let plans: Vec<_> = publication.changes.iter().map(plan).collect();
+        let plans: Vec<_> = publication
+            .changes
+            .iter()
+            .map(|change| {
+                let pinned = tables.get(&change.table);
+                let format = pinned.map_or(self.format, |pinned| pinned.format);
+                self.plan_table(change, format, pinned.map(|pinned| pinned.version), previous)
+            })
+            .collect();
         let planned: Vec<_> =
             futures::stream::iter(plans).buffered(TABLES_AT_ONCE).try_collect().await?;
         let mut bases = BTreeMap::new();
@@ -152,33 +177,23 @@ impl Warehouse {
             let (pipeline, source) = (Some(publication.pipeline.clone()), change.source.clone());
             tables.insert(change.table.clone(), PinnedTable { pipeline, source, ..pinned });
         }
-        let record = GenerationRecord {
-            format_version: RECORD_FORMAT,
-            generation: previous.unwrap_or_default().next(),
-            previous,
-            commit: uuid::Uuid::now_v7().to_string(),
-            run: publication.run.clone(),
-            pipeline: publication.pipeline.clone(),
-            published_at: jiff::Timestamp::now().to_string(),
-            sources: publication.sources.clone(),
-            tables,
-            audits: publication.audits.clone(),
-            longshore: env!("CARGO_PKG_VERSION").to_owned(),
-        };
-        Ok(Intent { record, bases })
+        record.sources.clone_from(&publication.sources);
+        record.audits.clone_from(&publication.audits);
+        record.tables = tables;
+        Ok(Intent { record, bases, dropped: BTreeMap::new() })
     }
 
-    /// The version that a change goes on top of, and the table as it will be pinned.
-    async fn plan_table(
+    /// The version that a change goes on top of, and the table as it will be pinned. `expected` is
+    /// the version that is published.
+    pub(super) async fn plan_table(
         &self,
         change: &TableChange,
-        pinned: Option<&PinnedTable>,
+        format: Format,
+        expected: Option<Version>,
         previous: Option<Generation>,
     ) -> Result<(Option<Version>, PinnedTable)> {
-        let format = pinned.map_or(self.format, |pinned| pinned.format);
         let keeper = self.table_format(format);
         let base = keeper.current(&change.table).await?;
-        let expected = pinned.map(|pinned| pinned.version);
         let before = match base {
             Some(version) if base != expected || change.keep != Keep::Nothing => {
                 Some(keeper.files(&change.table, version).await?)
@@ -333,7 +348,7 @@ impl Warehouse {
     /// Housekeeping that nobody waits for the success of.
     pub(super) async fn tidy(&self, intent: &Intent) {
         for (table, base) in &intent.bases {
-            let Some(pinned) = intent.record.tables.get(table) else { continue };
+            let Ok((_, pinned)) = intent.of(table) else { continue };
             let keeper = self.table_format(pinned.format);
             if let Err(error) = keeper.tidy(table, *base, pinned.version).await {
                 tracing::warn!(%table, %error, "a table's log was not tidied");
@@ -393,14 +408,15 @@ pub(super) enum Undoing {
 impl Intent {
     /// The version that a table had, and how it is to be pinned.
     pub(super) fn of(&self, table: &TableName) -> Result<(Option<Version>, &PinnedTable)> {
-        match (self.bases.get(table), self.record.tables.get(table)) {
+        let pinned = self.record.tables.get(table).or_else(|| self.dropped.get(table));
+        match (self.bases.get(table), pinned) {
             (Some(base), Some(pinned)) => Ok((*base, pinned)),
             _ => Err(Error::internal(format!("an intent says nothing of `{table}`"))),
         }
     }
 }
 
-fn pin(format: crate::config::Format, version: Version, table: &TableFiles) -> PinnedTable {
+fn pin(format: Format, version: Version, table: &TableFiles) -> PinnedTable {
     PinnedTable {
         format,
         version,
@@ -415,7 +431,7 @@ fn pin(format: crate::config::Format, version: Version, table: &TableFiles) -> P
 }
 
 /// What readers of generations see after a publish that failed.
-fn unchanged(previous: Option<Generation>) -> String {
+pub(super) fn unchanged(previous: Option<Generation>) -> String {
     match previous {
         Some(generation) => format!("the warehouse is unchanged at generation {generation}"),
         None => "the warehouse is still empty".to_owned(),

@@ -84,6 +84,19 @@ pub(crate) fn fingerprint(
     serde_json::from_str(&read("fingerprint", reader.into(), &[location], options)).unwrap()
 }
 
+/// Whether `reader` can read a Delta table as it was at a version. With a version, [`fingerprint`]
+/// panics where it can't.
+pub(crate) fn can_travel(
+    reader: Reader,
+    location: &str,
+    version: u64,
+    options: &[(&str, String)],
+) -> bool {
+    let options: Vec<_> =
+        options.iter().cloned().chain([("version", version.to_string())]).collect();
+    reading("fingerprint", reader.into(), &[location], &options).output().unwrap().status.success()
+}
+
 /// The counts and sums of a table where it comes from: `url` is PostgreSQL's, `table` is
 /// `schema.table`.
 pub(crate) fn source_fingerprint(url: &str, table: &str) -> Fingerprint {
@@ -126,15 +139,17 @@ pub(crate) fn script(name: &str) -> Command {
 }
 
 fn read(verb: &str, reader: &str, locations: &[&str], options: &[(&str, String)]) -> String {
+    finish(reading(verb, reader, locations, options))
+}
+
+fn reading(verb: &str, reader: &str, locations: &[&str], options: &[(&str, String)]) -> Command {
     let mut command = script("readers.py");
     command.args([verb, "--as", reader]);
     for (name, value) in options {
         command.arg("--option").arg(format!("{name}={value}"));
     }
-    finish({
-        command.args(locations);
-        command
-    })
+    command.args(locations);
+    command
 }
 
 fn finish(mut command: Command) -> String {

@@ -19,7 +19,8 @@ READER, and what LOCATION is then:
     duckdb-union    the same, where some files lack columns of others
     postgres        a connection string, then `schema.table`; read by DuckDB's scanner
 
-Options are an object store's, by the names that object stores give them (`aws_endpoint`, ...).
+Options are an object store's, by the names that object stores give them (`aws_endpoint`, ...), and
+`version`, a Delta table's version to travel to.
 """
 
 import argparse
@@ -79,7 +80,9 @@ class Read:
 def read_delta_rs(location, options):
     import deltalake
 
-    table = deltalake.DeltaTable(location[0], storage_options=options)
+    version = options.pop("version", None)
+    version = None if version is None else int(version)
+    table = deltalake.DeltaTable(location[0], version=version, storage_options=options)
     return Read.by_arrow(table.to_pyarrow_table())
 
 
@@ -93,8 +96,10 @@ def read_pyarrow(location, _options):
 
 
 def read_duckdb_delta(location, options):
+    version = options.pop("version", None)
+    travel = "" if version is None else f", version => {int(version)}"
     connection = connect(["delta"], options)
-    return Read(connection, f"delta_scan({literal(location[0])})")
+    return Read(connection, f"delta_scan({literal(location[0])}{travel})")
 
 
 def read_duckdb_parquet(location, options):

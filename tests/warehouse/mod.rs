@@ -1,5 +1,7 @@
 //! A warehouse in an S3 bucket, over the real protocol.
 
+mod generations;
+
 use crate::harness::{
     postgres::{Database, cluster},
     readers::{self, Reader},

@@ -45,6 +45,8 @@ fn the_main_help_is_a_page() {
       sql          Query the warehouse, or the staged tables of a run
       tables       List the tables that the warehouse holds
       runs         List past runs, or show one of them
+      rollback     Bring back the tables of an older generation, as a new one
+      clean        Remove generations and files that nobody needs any more
       schema       Print the JSON schema of longshore.yml or of a pipeline file, for editors
       completions  Print a completion script for a shell
 
@@ -219,7 +221,7 @@ fn run_and_sql_explain_themselves() {
 
 #[test]
 fn lists_and_tools_explain_themselves() {
-    let verbs = ["tables", "runs", "schema", "completions"];
+    let verbs = ["tables", "runs", "rollback", "clean", "schema", "completions"];
     insta::assert_snapshot!(own_help(verbs), @r"
     List the tables that the warehouse holds
 
@@ -261,6 +263,49 @@ fn lists_and_tools_explain_themselves() {
       longshore runs
       longshore runs latest
       longshore runs --limit 5 --json
+
+    Bring back the tables of an older generation, as a new one
+
+    Usage: longshore rollback [OPTIONS] <GENERATION>
+
+    Arguments:
+      <GENERATION>  The generation to go back to
+
+    Options:
+          --json  Print the report as JSON
+      -h, --help  Print help
+
+    Global options:
+      (…)
+
+    No data is copied: the tables are made of their old files again, all in one step. Tables that are
+    younger than the generation leave the warehouse; for readers of their own logs they are empty then.
+    Rolling back a rollback works the same way.
+
+    Examples:
+      longshore tables --generations
+      longshore rollback 41
+
+    Remove generations and files that nobody needs any more
+
+    Usage: longshore clean [OPTIONS]
+
+    Options:
+          --dry-run  List what would be removed, and remove nothing
+          --json     Print the report as JSON
+      -h, --help     Print help
+
+    Global options:
+      (…)
+
+    What stays is set by `retention` of the warehouse in longshore.yml: by default the last 10
+    generations and all that were current in the last 7 days. Older ones can't be read from then on;
+    what only they held goes with the first clean after `grace` (24h), so that readers come to their
+    end. Files that were never published go at that age. Files that Longshore did not write stay.
+
+    Examples:
+      longshore clean --dry-run
+      longshore run nightly && longshore clean
 
     Print the JSON schema of longshore.yml or of a pipeline file, for editors
 
@@ -305,7 +350,7 @@ fn no_help_line_is_wider_than_a_page() {
         .get_subcommands()
         .map(|verb| verb.get_name().to_owned())
         .collect::<Vec<_>>();
-    assert_eq!(verbs.len(), 10);
+    assert_eq!(verbs.len(), 12);
     for text in verbs.iter().map(|verb| help(Some(verb))).chain([help(None)]) {
         for line in text.lines() {
             assert!(line.chars().count() <= WIDTH, "{line}");

@@ -71,7 +71,7 @@ impl Scope<'_> {
         })
     }
 
-    fn positive<T: std::str::FromStr + PartialOrd + From<u8>>(
+    pub(super) fn positive<T: std::str::FromStr + PartialOrd + From<u8>>(
         &self,
         written: Option<&Text>,
     ) -> Result<Option<T>> {

@@ -12,6 +12,7 @@ mod limits;
 mod parquet;
 mod pipeline;
 mod project;
+mod retention;
 
 pub use header::{ModelHeader, model_header};
 

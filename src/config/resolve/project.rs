@@ -130,7 +130,7 @@ impl Scope<'_> {
     }
 
     fn warehouse(&self, written: &At<raw::Warehouse>, root: &Path) -> Result<WarehouseConfig> {
-        let raw::Warehouse { url, format, options } = &written.value;
+        let raw::Warehouse { url, format, options, retention } = &written.value;
         let known = [("delta", Format::Delta), ("parquet", Format::Parquet)];
         let format = match format {
             Some(format) => self.keyword(format, "a format", &known)?,
@@ -145,6 +145,7 @@ impl Scope<'_> {
             url: self.warehouse_url(url, root)?,
             format,
             options: settings,
+            retention: self.retention(retention.as_ref())?,
             origin,
         })
     }

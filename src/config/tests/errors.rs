@@ -263,6 +263,20 @@ fn wrong_places_of_a_warehouse() {
 }
 
 #[test]
+fn wrong_retentions() {
+    for (retention, detail) in [
+        ("{generations: 0}", "`0` is not a whole number from 1"),
+        ("{age: 0d}", "`0d` is not a length of time above zero such as `12h` or `7d`"),
+        ("{age: 7}", "`7` is not a length of time above zero such as `12h` or `7d`"),
+        ("{age: 400000d}", "`400000d` is not a length of time above zero such as `12h` or `7d`"),
+        ("{grace: 1x}", "`1x` is not a length of time above zero such as `12h` or `7d`"),
+    ] {
+        let error = project(&format!("warehouse: {{url: w, retention: {retention}}}\n"));
+        assert_eq!(error.err().unwrap().place().unwrap().detail, detail, "{retention}");
+    }
+}
+
+#[test]
 fn wrong_values_in_a_rule() {
     for (rule, detail) in [
         ("{table: a.b.c}", "`a.b.c` is not a table's name or pattern"),

@@ -4,7 +4,7 @@ use std::{fs, time::Duration};
 
 use super::{Folder, PROJECT, failure, project};
 use crate::{
-    config::{Format, Project, SourceKind},
+    config::{Format, Project, Retention, SourceKind},
     types::ByteSize,
 };
 
@@ -15,6 +15,7 @@ fn all_that_is_written_is_meant() {
   url: s3://bucket/prefix
   format: parquet
   options: {aws_region: eu-west-1, aws_secret_access_key: \"${SET}\", retries: 3}
+  retention: {generations: 30, age: 14d, grace: 90m}
 memory: 1.5GiB
 connections:
   billing:
@@ -40,6 +41,8 @@ connections:
     assert_eq!(option("aws_region"), "eu-west-1");
     assert_eq!(option("aws_secret_access_key"), "hunter2");
     assert_eq!(option("retries"), "3");
+    let (age, grace) = (Duration::from_hours(14 * 24), Duration::from_mins(90));
+    assert_eq!(project.warehouse.retention, Retention { generations: 30, age, grace });
     assert_eq!(project.memory, ByteSize::mib(1536));
     let billing = project.connection("billing").unwrap();
     assert_eq!(billing.kind, SourceKind::Postgres);
@@ -57,7 +60,7 @@ connections:
     let window = limits.window.as_ref().unwrap().to_string();
     assert_eq!(window, "22:00-05:00 Australia/Brisbane");
     assert!(billing.allow_primary);
-    assert_eq!((billing.origin.line, billing.origin.column), (7, 3));
+    assert_eq!((billing.origin.line, billing.origin.column), (8, 3));
 }
 
 #[test]
@@ -69,6 +72,8 @@ fn what_is_left_out_has_a_default() {
     assert_eq!(project.warehouse.url.to_file_path().unwrap(), root.join("warehouse"));
     assert!(project.warehouse.url.as_str().ends_with("/warehouse/"));
     assert_eq!(project.warehouse.format, Format::Delta);
+    let Retention { generations, age, grace } = project.warehouse.retention;
+    assert_eq!((generations, age.as_secs(), grace.as_secs()), (10, 7 * 86_400, 86_400));
     assert!((256..=4096).contains(&(project.memory.bytes() >> 20)));
     assert_eq!(project.connection_names().collect::<Vec<_>>(), ["shop"]);
     let shop = project.connection("shop").unwrap();

@@ -112,7 +112,7 @@ fn lines(actions: &[Action]) -> Result<Bytes> {
 
 fn commit_info(change: &TableChange, exists: bool, now: i64) -> CommitInfo {
     let (operation, mode) = match (change.cause, exists) {
-        (Cause::Undo, _) => ("RESTORE", "Overwrite"),
+        (Cause::Undo | Cause::Rollback, _) => ("RESTORE", "Overwrite"),
         (Cause::Load(Mode::Append), true) => ("WRITE", "Append"),
         (Cause::Load(_), true) => ("WRITE", "Overwrite"),
         (Cause::Load(_), false) => ("CREATE TABLE AS SELECT", "ErrorIfExists"),

@@ -15,7 +15,7 @@ const TABLES: [&str; 3] = ["a", "b", "c"];
 type Seen = Vec<(String, Vec<i64>)>;
 
 /// Records every step.
-fn recorder() -> (Observer, Arc<Mutex<Vec<String>>>) {
+pub(super) fn recorder() -> (Observer, Arc<Mutex<Vec<String>>>) {
     let steps = Arc::new(Mutex::new(Vec::new()));
     let taken = steps.clone();
     let observer = move |step: &str| {
@@ -26,7 +26,7 @@ fn recorder() -> (Observer, Arc<Mutex<Vec<String>>>) {
 }
 
 /// Stops at one step, as a crash would.
-fn crash_at(step: &str) -> Observer {
+pub(super) fn crash_at(step: &str) -> Observer {
     let step = step.to_owned();
     Arc::new(
         move |name| {

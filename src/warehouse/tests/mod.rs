@@ -16,9 +16,11 @@ macro_rules! cases {
     };
 }
 
+mod clean;
 mod crash;
 mod exam;
 mod faults;
 mod foreign;
 mod publishing;
+mod rollback;
 mod site;

@@ -15,7 +15,7 @@ use tempfile::TempDir;
 use url::Url;
 
 use crate::{
-    config::{Format, Mode, Origin, WarehouseConfig},
+    config::{Format, Mode, Origin, Retention, WarehouseConfig},
     types::{Bound, ColumnStats, DataFile, PipelineName, RunId, TableFiles, TableName},
     warehouse::{
         Cause, GenerationRecord, Keep, Publication, Published, TableChange, Warehouse,
@@ -54,7 +54,8 @@ impl Site {
         let folder = tempfile::tempdir().unwrap();
         let url = Url::from_directory_path(folder.path().join("w h")).unwrap();
         let origin = Origin::start("longshore.yml", "");
-        let config = WarehouseConfig { url, format, options: BTreeMap::default(), origin };
+        let (options, retention) = (BTreeMap::default(), Retention::default());
+        let config = WarehouseConfig { url, format, options, retention, origin };
         Self { warehouse: Warehouse::open(&config).unwrap(), folder }
     }
 
