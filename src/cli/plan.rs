@@ -10,11 +10,13 @@ use super::{
     talk::{Detail, Outcome},
 };
 use crate::{
+    config::Mode,
     extract::TableKind,
     run::{
         Change, ColumnSummary, ExtractSummary, ModelSummary, Plan, PlanSummary, Risk, SchemaChange,
         Verdict,
     },
+    types::TableName,
 };
 
 /// Plans a pipeline and shows the plan.
@@ -53,6 +55,9 @@ fn shown(plan: &PlanSummary, detail: Detail, paint: Paint) -> String {
     if !plan.models.is_empty() {
         text += "\ncompute\n";
         text += &models(&plan.models).render(paint);
+        for model in &plan.models {
+            text += &upserted(&model.table, &model.mode, &model.key);
+        }
     }
     if !plan.changes.is_empty() {
         text += "\ndifferent from what is published\n";
@@ -144,6 +149,7 @@ fn kind(kind: TableKind) -> &'static str {
 fn columns(extracts: &[&ExtractSummary], detail: Detail) -> String {
     let mut text = String::new();
     for extract in extracts {
+        text += &upserted(&extract.table, &extract.mode, &extract.key);
         if let Some(filter) = &extract.filter {
             let _ = writeln!(text, "  {}: only rows where {filter}", extract.table);
         }
@@ -166,6 +172,15 @@ fn columns(extracts: &[&ExtractSummary], detail: Detail) -> String {
         }
     }
     text
+}
+
+/// What rows take the place of, where they do.
+fn upserted(table: &TableName, mode: &str, key: &[String]) -> String {
+    if mode == Mode::Upsert.to_string() {
+        format!("  {table}: replaces rows of the same {}\n", key.join(", "))
+    } else {
+        String::new()
+    }
 }
 
 /// What becomes of a column, with what does not fit where that has a rule.
@@ -213,7 +228,7 @@ mod tests {
     use crate::{
         extract::Preflight,
         run::SourceSummary,
-        types::{Generation, PipelineName, TableName},
+        types::{Generation, PipelineName},
     };
 
     fn column(name: &str, declared: &str, published: &str, risk: Risk) -> ColumnSummary {
@@ -243,7 +258,8 @@ mod tests {
             connection: "shop".into(),
             source: format!("public.{table}"),
             kind: TableKind::Table,
-            mode: "replace".into(),
+            mode: "upsert".into(),
+            key: vec!["id".into()],
             estimated_rows: rows,
             estimated_bytes: rows.map(|rows| rows * 80),
             filter: (table == "orders").then(|| "placed_at >= '2024-01-01'".into()),
@@ -265,6 +281,7 @@ mod tests {
                 table: TableName::new("mart", "daily_revenue"),
                 file: "sql/nightly/mart/daily_revenue.sql".into(),
                 mode: "replace".into(),
+                key: Vec::new(),
                 inputs: vec![TableName::new("shop", "orders")],
                 columns: vec![("day".into(), "date".into())],
                 audits: 3,

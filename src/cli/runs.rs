@@ -108,6 +108,7 @@ fn shown(detail: &RunDetail, how_much: Detail, paint: Paint) -> String {
     }
     text += "\n";
     let unpublished = record.generation.is_none().then_some(&record.run);
+    text += &render::upserts(&detail.steps, paint);
     text += &render::misfits(&detail.steps, unpublished, paint);
     text += &render::audits(&detail.audits);
     text
@@ -163,6 +164,7 @@ mod tests {
             elapsed: Duration::from_millis(1_250),
             spent: None,
             misfits: MisfitReport::default(),
+            upsert: None,
         };
         let detail = RunDetail {
             record: record("20261121t141153z-0b7d55", RunOutcome::Failed),

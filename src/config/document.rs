@@ -168,13 +168,9 @@ fn syntax(error: Error, message: &str) -> Error {
 }
 
 /// Keys that a reader of the design may look for, and what to do in this version.
-const LATER_KEYS: [(&str, &str); 3] = [
+const LATER_KEYS: [(&str, &str); 2] = [
     ("schedule", "this version runs when asked: let cron or a timer call `longshore run`"),
-    ("key", "`key` belongs to load modes that this version does not have; use `mode: replace`"),
-    (
-        "cursor",
-        "`cursor` belongs to load modes that this version does not have; use `mode: replace`",
-    ),
+    ("cursor", "this version keeps no cursor: say which rows with `where`, and `mode: upsert`"),
 ];
 
 fn unknown_key(error: Error, key: &str, known: &[&str]) -> Error {

@@ -206,9 +206,12 @@ pub(super) struct TableRule {
     /// The table's name in the warehouse, without a schema. The source's name by default.
     #[serde(rename = "as")]
     pub(super) name: Option<Text>,
-    /// How the new rows meet the published ones: `replace` (the default) or `append`.
+    /// How the new rows meet the published ones: `replace` (the default), `append` or `upsert`.
     #[schemars(with = "Option<schema::Mode>")]
     pub(super) mode: Option<Text>,
+    /// The columns that tell rows apart, by their names in the warehouse: what `mode: upsert` goes
+    /// by, and what audits name rows by. The source's primary key by default.
+    pub(super) key: Option<Texts>,
     /// Which columns to read, and what becomes of them.
     pub(super) columns: Option<At<ColumnRules>>,
     /// A condition in the source's own SQL that rows must meet.
@@ -338,7 +341,7 @@ pub(super) struct RowCount {
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ModelHeader {
-    /// How the new rows meet the published ones: `replace` (the default) or `append`.
+    /// How the new rows meet the published ones: `replace` (the default), `append` or `upsert`.
     pub(super) mode: Option<Text>,
     /// The columns that tell rows apart.
     pub(super) key: Option<Texts>,

@@ -231,6 +231,9 @@ pub struct TableRule {
     pub rename: Option<String>,
     /// How the new rows meet the published ones.
     pub mode: Mode,
+    /// The columns that tell rows apart, by their names in the warehouse; empty where the rule
+    /// does not say.
+    pub key: Vec<String>,
     /// Which columns, and what becomes of them.
     pub columns: ColumnRules,
     /// A condition in the source's SQL that rows must meet.
@@ -279,6 +282,8 @@ pub enum Mode {
     Replace,
     /// The new rows are added to the table.
     Append,
+    /// The new rows are added to the table, and take the place of those with the same key.
+    Upsert,
 }
 
 /// Which columns to take, and what becomes of them. Names are the source's.

@@ -179,7 +179,7 @@ scalar!(
 scalar!(
     /// How new rows meet published ones.
     Mode,
-    keyword(&["replace", "append"])
+    keyword(&["replace", "append", "upsert"])
 );
 scalar!(
     /// What becomes of any change of a schema.

@@ -142,11 +142,14 @@ impl Ledger {
     pub async fn step(&self, run: &RunId, step: &StepReport) -> Result<()> {
         let misfits = serde_json::to_string(&step.misfits.columns)
             .map_err(|error| Error::internal(format!("cannot write misfits as JSON: {error}")))?;
+        let upsert = step.upsert.as_ref().map(serde_json::to_string).transpose();
+        let upsert = upsert
+            .map_err(|error| Error::internal(format!("cannot write counts as JSON: {error}")))?;
         sqlx::query(
             "insert into steps (run, table_name, kind, rows, bytes, files, seconds, \
              memory_seconds, read_seconds, decode_seconds, encode_seconds, write_seconds, \
-             rejected, nulled, misfits) \
-             values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+             rejected, nulled, misfits, upsert) \
+             values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         )
         .bind(run.as_str())
         .bind(step.table.to_string())
@@ -163,6 +166,7 @@ impl Ledger {
         .bind(step.misfits.rejected as i64)
         .bind(step.misfits.nulled as i64)
         .bind(misfits)
+        .bind(upsert)
         .execute(&self.pool)
         .await
         .or_fail(ErrorKind::Storage, broken)?;
@@ -331,6 +335,10 @@ fn step(row: &SqliteRow) -> Result<StepReport> {
             nulled: row.get::<i64, _>("nulled") as u64,
             columns: serde_json::from_str(&row.get::<String, _>("misfits")).map_err(damaged)?,
         },
+        upsert: row
+            .get::<Option<String>, _>("upsert")
+            .map(|counts| serde_json::from_str(&counts).map_err(damaged))
+            .transpose()?,
     })
 }
 
@@ -371,9 +379,12 @@ fn audit(row: &SqliteRow) -> Result<AuditReport> {
 mod tests {
     use super::*;
     use crate::{
-        run::{ColumnMisfits, MisfitOutcome, StepKind},
+        run::{ColumnMisfits, MisfitOutcome, StepKind, UpsertReport},
         types::TableName,
     };
+
+    const UPSERT: UpsertReport =
+        UpsertReport { inserted: 4, updated: 3, kept_files: 2, replaced_files: 1 };
 
     #[tokio::test]
     async fn a_run_is_remembered_whole() {
@@ -403,6 +414,7 @@ mod tests {
                     values: 2,
                 }],
             },
+            upsert: Some(UPSERT),
         };
         ledger.step(&good, &step).await.unwrap();
         let audit = AuditReport {
@@ -436,6 +448,7 @@ mod tests {
         assert_eq!((detail.record.rows, detail.steps[0].rows), (7, 7));
         assert_eq!(detail.steps[0].spent, step.spent);
         assert_eq!(detail.steps[0].misfits, step.misfits);
+        assert_eq!(detail.steps[0].upsert, step.upsert);
         assert_eq!(detail.audits, [audit]);
         let failed = ledger.run(bad.as_str()).await.unwrap().unwrap().record;
         assert_eq!(failed.outcome, RunOutcome::Failed);

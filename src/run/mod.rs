@@ -30,6 +30,7 @@ mod staged;
 mod summary;
 mod target;
 mod transform;
+mod upsert;
 
 pub use cancel::{Cancel, CancelHandle, cancellation};
 pub use check::{CheckDepth, CheckReport, ConnectionCheck, PipelineCheck, check};
@@ -42,6 +43,7 @@ pub use lock::RunLock;
 pub use plan::{Plan, PlanOptions, PlannedExtract, PlannedSource, Target, Unchanged, engine};
 pub use report::{
     AuditReport, ColumnMisfits, MisfitOutcome, MisfitReport, RunReport, StepKind, StepReport,
+    UpsertReport,
 };
 pub use rollback::{RollbackReport, roll_back};
 pub use runner::{Ending, RunRequest, run};

@@ -12,11 +12,12 @@ use super::{
     contract::{Contract, Joins, SchemaChange, matched, refusal},
     rejects::{rejects_schema, rejects_table},
     source, target,
+    upsert::key,
 };
 use crate::{
     config::{
-        Audit, Limits, MaxRejects, Mode, NamePattern, OnSchemaChange, ParquetConfig, Pipeline,
-        Project,
+        Audit, Limits, MaxRejects, Mode, NamePattern, OnSchemaChange, Origin, ParquetConfig,
+        Pipeline, Project,
     },
     error::{Error, ErrorKind, Result, did_you_mean},
     extract::{Preflight, Source, TableRequest},
@@ -84,6 +85,10 @@ pub struct PlannedExtract {
     pub request: TableRequest,
     /// How its rows meet the published ones.
     pub mode: Mode,
+    /// The columns that tell its rows apart, as its rule names them; empty where it does not.
+    pub(super) key: Vec<String>,
+    /// Where its rule is written.
+    pub(super) origin: Origin,
     /// What must hold before publishing.
     pub audits: Vec<Audit>,
     /// How its files are written.
@@ -115,12 +120,14 @@ pub struct Target {
     pub joins: Joins,
     /// Where its rows come from; `None` for a model's.
     pub source: Option<TableSource>,
-    /// Columns that name a row to a person, where known.
+    /// Columns that tell its rows apart, where known.
     pub key: Vec<String>,
     /// What must hold before publishing.
     pub audits: Vec<Audit>,
     /// How its files are written.
     pub parquet: ParquetConfig,
+    /// Where its rule or its model is written.
+    pub origin: Origin,
 }
 
 impl Plan {
@@ -153,6 +160,7 @@ impl Plan {
         };
         contract.hold_gone_tables(pipeline, &sources, base.as_ref(), &made);
         contract.hold_sources(&mut sources);
+        key::check_sources(&sources, &published)?;
         let mut known: BTreeMap<TableName, SchemaRef> =
             published.iter().map(|(name, files)| (name.clone(), files.schema.clone())).collect();
         for model in &models {
@@ -164,6 +172,7 @@ impl Plan {
         }
         let settle = |model: &Model, schema: &SchemaRef| contract.hold_model(model, schema);
         let mut models = engine.plan_models(&models, &known, settle).await?;
+        key::check_models(&models, &published)?;
         let (mut changes, model_joins) = contract.into_found();
         refuse_unmatched("accept-schema", &options.accept_schema, &sources, &models, &changes)?;
         if !options.select.is_empty() {
@@ -205,6 +214,7 @@ impl Plan {
             key: planned.model.key.clone(),
             audits: planned.model.audits.clone(),
             parquet: self.parquet,
+            origin: planned.model.origin.clone(),
         });
         extracts.chain(models).collect()
     }
@@ -286,6 +296,7 @@ impl PlannedExtract {
             key: self.key(),
             audits: self.audits.clone(),
             parquet: self.parquet,
+            origin: self.origin.clone(),
         }
     }
 
@@ -293,15 +304,17 @@ impl PlannedExtract {
         Some(Target {
             table: self.rejects()?,
             schema: rejects_schema(),
-            mode: self.mode,
+            mode: if self.mode == Mode::Replace { Mode::Replace } else { Mode::Append },
             joins: match self.mode {
                 Mode::Replace => Joins::Nothing,
-                Mode::Append => Joins::Published,
+                // They have no key: what was rejected once is not taken back.
+                Mode::Append | Mode::Upsert => Joins::Published,
             },
             source: None,
             key: Vec::new(),
             audits: Vec::new(),
             parquet: self.parquet,
+            origin: self.origin.clone(),
         })
     }
 
@@ -314,8 +327,12 @@ impl PlannedExtract {
         }
     }
 
-    /// The source's primary key under its warehouse names, where all of it is read.
-    fn key(&self) -> Vec<String> {
+    /// The columns that tell its rows apart: those that its rule names, or else the source's
+    /// primary key under its warehouse names, where all of it is read.
+    pub fn key(&self) -> Vec<String> {
+        if !self.key.is_empty() {
+            return self.key.clone();
+        }
         let named = |key: &String| {
             let column = self.request.columns.iter().find(|column| column.source.name == *key)?;
             Some(column.field.name().clone())

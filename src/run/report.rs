@@ -59,6 +59,32 @@ pub struct StepReport {
     /// What of the source did not fit.
     #[serde(flatten)]
     pub misfits: MisfitReport,
+    /// What its rows became of the published ones, with `mode: upsert`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub upsert: Option<UpsertReport>,
+}
+
+/// What an upsert came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UpsertReport {
+    /// Rows whose key is new.
+    pub inserted: u64,
+    /// Rows that took the place of a published one.
+    pub updated: u64,
+    /// Published files that stay as they are.
+    pub kept_files: u64,
+    /// Published files that gave up rows or were rewritten with wider types.
+    pub replaced_files: u64,
+}
+
+/// As one sentence.
+impl fmt::Display for UpsertReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { inserted, updated, kept_files, replaced_files } = self;
+        let files = kept_files + replaced_files;
+        let noun = if files == 1 { "file" } else { "files" };
+        write!(f, "{inserted} inserted, {updated} updated, in {replaced_files} of {files} {noun}")
+    }
 }
 
 /// What did not fit in a table.

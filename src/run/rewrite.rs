@@ -3,9 +3,10 @@
 //! Delta Lake readers of the plain protocol take a file's types from the table's schema. A table
 //! that grows by `append` and widens a column is therefore written anew, once.
 
-use tokio::task::JoinSet;
+use std::sync::Arc;
 
-use arrow::datatypes::{Field, Schema};
+use arrow::datatypes::{Field, Schema, SchemaRef};
+use tokio::task::JoinSet;
 
 use super::{
     memory::encode_options,
@@ -23,15 +24,25 @@ use crate::{
 pub(super) async fn published(plan: &Plan, target: &Target, stage: &Stage) -> Result<TableFiles> {
     let files = plan.published.get(&target.table).cloned();
     let files = files.ok_or_else(|| Error::internal("rows that are not published can't change"))?;
-    let fields = files.schema.fields().iter().map(|field| {
+    let schema = widened(&files.schema, target)?;
+    let streams = plan.engine.recast(&target.table, files, &schema).await?;
+    let options = encode_options(&target.parquet, plan.memory(), plan.engine.threads());
+    let table = stage.table(target.table.clone(), schema, options)?;
+    fill(table, streams).await
+}
+
+/// The columns of `published`, with the types that they have in `target`.
+pub(super) fn widened(published: &Schema, target: &Target) -> Result<SchemaRef> {
+    let fields = published.fields().iter().map(|field| {
         let wider = target.schema.field_with_name(field.name());
         let wider = wider.map_err(|_| Error::internal("a published column has gone"))?;
         Ok(Field::new(field.name(), wider.data_type().clone(), true))
     });
-    let schema = std::sync::Arc::new(Schema::new(fields.collect::<Result<Vec<_>>>()?));
-    let streams = plan.engine.recast(&target.table, files, &schema).await?;
-    let options = encode_options(&target.parquet, plan.memory(), plan.engine.threads());
-    let table = stage.table(target.table.clone(), schema, options)?;
+    Ok(Arc::new(Schema::new(fields.collect::<Result<Vec<_>>>()?)))
+}
+
+/// Takes all of `streams` at once into `table`, and finishes it.
+pub(super) async fn fill(table: TableStage, streams: Vec<BatchStream>) -> Result<TableFiles> {
     let mut writers = JoinSet::new();
     for stream in streams {
         let table = table.clone();

@@ -1,7 +1,7 @@
 //! The runner: carries out a plan, writes the ledger as it goes, and publishes all or nothing.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, HashSet},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -19,8 +19,9 @@ use super::{
     report::{AuditReport, RunReport, StepReport},
     retry::Retries,
     rewrite,
-    staged::Staged,
+    staged::{Staged, StagedTables},
     transform::Models,
+    upsert,
 };
 use crate::{
     config::{Mode, Pipeline, Project},
@@ -177,14 +178,11 @@ impl Work {
     }
 
     /// Extracts, transforms and audits everything, into the stage.
-    async fn stage(
-        &mut self,
-        plan: &Plan,
-    ) -> Result<(Vec<SourceRecord>, BTreeMap<TableName, TableFiles>)> {
+    async fn stage(&mut self, plan: &Plan) -> Result<(Vec<SourceRecord>, StagedTables)> {
         let state = plan.project.state_dir();
         stage::sweep(&state, KEEP_STAGES)?;
         let stage = Stage::create(&state, &self.run)?;
-        let mut staged = BTreeMap::new();
+        let mut staged = StagedTables::default();
         let mut positions = Vec::new();
         let targets: BTreeMap<TableName, Target> =
             plan.targets().into_iter().map(|target| (target.table.clone(), target)).collect();
@@ -200,17 +198,17 @@ impl Work {
                 })?,
             });
         }
-        stage.record(&staged)?;
-        let extracts: Vec<TableName> = staged.keys().cloned().collect();
+        stage.record(&staged.tables)?;
+        let extracts: Vec<TableName> = staged.tables.keys().cloned().collect();
         for table in &extracts {
             self.audit(plan, &targets, table, &staged).await?;
         }
 
         let mut models = Models::new(plan, self.observer.clone());
-        while let Some(table) = models.next(&stage, &readable(plan, &targets, &staged)).await? {
+        while let Some(table) = models.next(&stage, &readable(plan, &staged)).await? {
             let name = table.step.table.clone();
             self.keep(plan, &stage, &targets, table, &mut staged).await?;
-            stage.record(&staged)?;
+            stage.record(&staged.tables)?;
             self.audit(plan, &targets, &name, &staged).await?;
         }
         Ok((positions, staged))
@@ -241,18 +239,36 @@ impl Work {
         stage: &Stage,
         targets: &BTreeMap<TableName, Target>,
         table: Staged,
-        staged: &mut BTreeMap<TableName, TableFiles>,
+        staged: &mut StagedTables,
     ) -> Result<()> {
-        let Staged { mut files, step } = table;
-        self.ledger.step(&self.run, &step).await?;
+        let Staged { mut files, mut step } = table;
+        let mut keep = Keep::Nothing;
         if let Some(target) = targets.get(&step.table) {
             files.schema = target.schema.clone();
+            // By name, so that rows of another writer are never dropped with them.
+            keep = match target.joins {
+                Joins::Nothing => Keep::Nothing,
+                Joins::Published | Joins::Keyed => Keep::Everything,
+                Joins::Rewritten | Joins::KeyedRewritten => {
+                    Keep::AllBut(plan.published_files(&target.table))
+                }
+            };
             if target.joins == Joins::Rewritten {
                 let rewritten = rewrite::published(plan, target, stage).await?;
                 files.files.extend(rewritten.files);
             }
+            if target.mode == Mode::Upsert {
+                let merged = upsert::merge(plan, target, stage, &files).await?;
+                files.files.extend(merged.rewritten);
+                step.upsert = Some(merged.report);
+                if !merged.gone.is_empty() {
+                    keep = Keep::AllBut(merged.gone);
+                }
+            }
         }
-        staged.insert(step.table.clone(), files);
+        self.ledger.step(&self.run, &step).await?;
+        staged.keep.insert(step.table.clone(), keep);
+        staged.tables.insert(step.table.clone(), files);
         self.steps.push(step);
         Ok(())
     }
@@ -262,13 +278,13 @@ impl Work {
         plan: &Plan,
         targets: &BTreeMap<TableName, Target>,
         table: &TableName,
-        staged: &BTreeMap<TableName, TableFiles>,
+        staged: &StagedTables,
     ) -> Result<()> {
         // What readers would see is put together only where somebody looks at it.
         let Some(target) = targets.get(table).filter(|target| !target.audits.is_empty()) else {
             return Ok(());
         };
-        let readable = readable(plan, targets, staged);
+        let readable = readable(plan, staged);
         for report in audit::run(plan, target, &readable).await? {
             self.ledger.audit(&self.run, &report).await?;
             self.observer.event(&Event::Audited(report.clone()));
@@ -283,7 +299,7 @@ impl Work {
         plan: &Plan,
         warehouse: &Warehouse,
         sources: Vec<SourceRecord>,
-        mut staged: BTreeMap<TableName, TableFiles>,
+        mut staged: StagedTables,
     ) -> Result<Generation> {
         let failed: Vec<_> =
             self.audits.iter().filter(|audit| !audit.passed && audit.blocking).collect();
@@ -292,18 +308,16 @@ impl Work {
         }
         let mut changes = Vec::new();
         for target in plan.targets() {
-            let Some(files) = staged.remove(&target.table) else {
+            let found = (staged.tables.remove(&target.table), staged.keep.remove(&target.table));
+            let (Some(files), Some(keep)) = found else {
                 return Err(Error::internal(format!("`{}` was never staged", target.table)));
             };
             let placed = warehouse.place(&target.table, &self.run, files.files).await;
             let add = placed.map_err(|error| explain(plan, error))?;
-            let (keep, cause) = match target.joins {
-                Joins::Nothing => (Keep::Nothing, Mode::Replace),
-                Joins::Published => (Keep::Everything, Mode::Append),
-                // By name, so that rows of another writer are never dropped with them.
-                Joins::Rewritten => {
-                    (Keep::AllBut(plan.published_files(&target.table)), Mode::Replace)
-                }
+            let cause = match target.joins {
+                Joins::Nothing | Joins::Rewritten => Mode::Replace,
+                Joins::Published => Mode::Append,
+                Joins::Keyed | Joins::KeyedRewritten => Mode::Upsert,
             };
             changes.push(TableChange {
                 table: target.table,
@@ -329,21 +343,21 @@ impl Work {
     }
 }
 
-/// Every table as it would be read if the run published now: what is staged (added to what is
-/// published, for `append`), and else what is published.
-fn readable(
-    plan: &Plan,
-    targets: &BTreeMap<TableName, Target>,
-    staged: &BTreeMap<TableName, TableFiles>,
-) -> BTreeMap<TableName, TableFiles> {
+/// Every table as it would be read if the run published now: what is staged, with what it leaves
+/// of what is published, and else what is published.
+fn readable(plan: &Plan, staged: &StagedTables) -> BTreeMap<TableName, TableFiles> {
     let mut tables = plan.published.clone();
-    for (name, new) in staged {
-        let old = match targets.get(name).map(|target| target.joins) {
-            Some(Joins::Published) => plan.published.get(name),
-            _ => None,
-        };
+    for (name, new) in &staged.tables {
         let mut files = new.clone();
-        files.files.extend(old.into_iter().flat_map(|old| old.files.iter().cloned()));
+        let old = plan.published.get(name).into_iter().flat_map(|old| old.files.iter().cloned());
+        match staged.keep.get(name) {
+            Some(Keep::Everything) => files.files.extend(old),
+            Some(Keep::AllBut(gone)) => {
+                let gone: HashSet<_> = gone.iter().collect();
+                files.files.extend(old.filter(|file| !gone.contains(&file.url)));
+            }
+            Some(Keep::Nothing) | None => {}
+        }
         tables.insert(name.clone(), files);
     }
     tables

@@ -41,6 +41,8 @@ async fn plan_source(connection: &Connection, groups: &[&ExtractGroup]) -> Resul
             schema: request.schema(),
             request,
             mode: rule.mode,
+            key: rule.key,
+            origin: rule.origin,
             joins: Joins::Nothing,
             group: number,
             is_found: rule.selection.is_pattern(),

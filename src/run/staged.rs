@@ -1,11 +1,12 @@
 //! A table of a run once it is staged: what the extract and transform steps hand to the runner.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use super::report::{MisfitReport, StepKind, StepReport};
 use crate::{
     error::{Error, Result},
     types::{TableFiles, TableName, Timings},
+    warehouse::Keep,
 };
 
 /// A table of this run, staged whole.
@@ -31,6 +32,7 @@ impl Staged {
             elapsed,
             spent: Some(spent),
             misfits: MisfitReport::default(),
+            upsert: None,
         };
         Self { files, step }
     }
@@ -44,6 +46,14 @@ impl Staged {
         staged.step.spent = None;
         staged
     }
+}
+
+/// The tables of a run that are staged so far.
+#[derive(Default)]
+pub(super) struct StagedTables {
+    pub(super) tables: BTreeMap<TableName, TableFiles>,
+    /// What each leaves of its published files.
+    pub(super) keep: BTreeMap<TableName, Keep>,
 }
 
 /// Runs `work` on a thread that may block.

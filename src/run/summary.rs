@@ -51,6 +51,8 @@ pub struct ExtractSummary {
     pub kind: TableKind,
     /// How its rows meet the published ones.
     pub mode: String,
+    /// The columns that tell its rows apart, where known.
+    pub key: Vec<String>,
     /// About how many rows, where the source knows.
     pub estimated_rows: Option<u64>,
     /// About how many bytes, where the source knows.
@@ -126,6 +128,8 @@ pub struct ModelSummary {
     pub file: String,
     /// How its rows meet the published ones.
     pub mode: String,
+    /// The columns that tell its rows apart, where its header names them.
+    pub key: Vec<String>,
     /// The tables it reads.
     pub inputs: Vec<TableName>,
     /// Its columns: name and type.
@@ -166,6 +170,7 @@ fn extract(connection: &str, extract: &PlannedExtract) -> ExtractSummary {
         source: request.from.display_name(),
         kind: request.from.kind,
         mode: extract.mode.to_string(),
+        key: extract.key(),
         estimated_rows: request.from.estimated_rows,
         estimated_bytes: request.from.estimated_bytes,
         filter: request.filter.clone(),
@@ -201,6 +206,7 @@ fn model(planned: &PlannedModel) -> ModelSummary {
         table: planned.model.table.clone(),
         file: planned.model.origin.file.to_string(),
         mode: planned.model.mode.to_string(),
+        key: planned.model.key.clone(),
         inputs: planned.inputs.clone(),
         columns: columns
             .map(|field| (field.name().clone(), published_type(field.data_type())))

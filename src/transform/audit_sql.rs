@@ -1,5 +1,5 @@
-//! The SQL of audits. The only place that makes SQL text: every name is quoted here, every value
-//! is a quoted literal, and expressions of users stand alone in brackets.
+//! The SQL of audits. Every name is quoted here, every value is a quoted literal, and expressions
+//! of users stand alone in brackets.
 
 use datafusion::sql::parser::DFParserBuilder;
 

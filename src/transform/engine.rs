@@ -147,7 +147,21 @@ impl Engine {
 
     /// A session that sees `scope` at `moment`.
     pub(super) fn session(&self, scope: Scope, moment: &ExecutionProps) -> SessionState {
-        let config = self.base.config().clone();
+        self.session_with(self.config(), scope, moment)
+    }
+
+    /// How queries are planned and run.
+    pub(super) fn config(&self) -> SessionConfig {
+        self.base.config().clone()
+    }
+
+    /// The same under another `config`.
+    pub(super) fn session_with(
+        &self,
+        config: SessionConfig,
+        scope: Scope,
+        moment: &ExecutionProps,
+    ) -> SessionState {
         let config = config.with_default_catalog_and_schema(CATALOG, scope.bare_schema.as_str());
         let catalogs = MemoryCatalogProviderList::new();
         let tables = Tables::new(scope.tables, &scope.bare_schema, scope.shortcuts);

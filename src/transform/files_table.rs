@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use arrow::datatypes::{DataType, SchemaRef, TimeUnit};
+use arrow::datatypes::{DataType, Field, SchemaRef, TimeUnit};
 use async_trait::async_trait;
 use datafusion::{
     catalog::{Session, TableProvider},
@@ -17,6 +17,7 @@ use datafusion::{
             parquet::CachedParquetFileReaderFactory,
         },
         source::DataSourceExec,
+        table_schema::TableSchema,
     },
     execution::object_store::ObjectStoreUrl,
     logical_expr::{Expr, TableProviderFilterPushDown, TableType},
@@ -30,11 +31,25 @@ use crate::types::{Bound, ColumnStats, DataFile, TableFiles};
 /// The rows of [`TableFiles`] as DataFusion sees them. A file that lacks a column of the schema
 /// reads as NULL there.
 #[derive(Debug)]
-pub(super) struct FilesTable(TableFiles);
+pub(super) struct FilesTable {
+    files: TableFiles,
+    /// The columns of the files, and the number where it is asked for.
+    columns: TableSchema,
+}
 
 impl FilesTable {
     pub(super) fn provider(files: TableFiles) -> Arc<dyn TableProvider> {
-        Arc::new(Self(files))
+        let columns = TableSchema::from(&files.schema);
+        Arc::new(Self { files, columns })
+    }
+
+    /// The same with one more column, `number` (a `bigint`): the place of each row's file in the
+    /// list.
+    pub(super) fn numbered(files: TableFiles, number: &str) -> Arc<dyn TableProvider> {
+        let number = Arc::new(Field::new(number, DataType::Int64, false));
+        let columns = TableSchema::builder(Arc::clone(&files.schema));
+        let columns = columns.with_table_partition_cols(vec![number]).build();
+        Arc::new(Self { files, columns })
     }
 
     /// A table of `schema` without rows, for planning.
@@ -47,7 +62,7 @@ impl FilesTable {
         &self,
         state: &dyn Session,
         store: &str,
-        files: &[&DataFile],
+        files: &[Placed<'_>],
         projection: Option<&Vec<usize>>,
         limit: Option<usize>,
     ) -> DfResult<Arc<dyn ExecutionPlan>> {
@@ -59,7 +74,7 @@ impl FilesTable {
         );
         let parquet = state.config_options().execution.parquet.clone();
         let hint = parquet.metadata_size_hint;
-        let mut source = ParquetSource::new(Arc::clone(&self.0.schema))
+        let mut source = ParquetSource::new(self.columns.clone())
             .with_table_parquet_options(TableParquetOptions {
                 global: parquet,
                 ..Default::default()
@@ -68,8 +83,12 @@ impl FilesTable {
         if let Some(hint) = hint {
             source = source.with_metadata_size_hint(hint);
         }
-        let statistics = statistics(&self.0.schema, files);
-        let groups = groups(files, state.config().target_partitions())?;
+        let statistics =
+            statistics(self.columns.table_schema(), &files.iter().map(|(_, file)| *file));
+        let is_numbered = !self.columns.table_partition_cols().is_empty();
+        let groups = groups(files, state.config().target_partitions(), |place| {
+            if is_numbered { vec![ScalarValue::Int64(Some(place))] } else { Vec::new() }
+        })?;
         let scan = FileScanConfigBuilder::new(url, Arc::new(source))
             .with_file_groups(groups)
             .with_statistics(statistics)
@@ -87,7 +106,7 @@ fn no_store(url: &ObjectStoreUrl) -> DataFusionError {
 #[async_trait]
 impl TableProvider for FilesTable {
     fn schema(&self) -> SchemaRef {
-        Arc::clone(&self.0.schema)
+        Arc::clone(self.columns.table_schema())
     }
 
     fn table_type(&self) -> TableType {
@@ -101,16 +120,19 @@ impl TableProvider for FilesTable {
         _filters: &[Expr],
         limit: Option<usize>,
     ) -> DfResult<Arc<dyn ExecutionPlan>> {
-        let mut stores: BTreeMap<&str, Vec<&DataFile>> = BTreeMap::new();
-        for file in self.0.files.iter().filter(|file| file.rows > 0) {
-            stores.entry(store_of(&file.url)).or_default().push(file);
+        let mut stores: BTreeMap<&str, Vec<Placed<'_>>> = BTreeMap::new();
+        for (place, file) in (0..).zip(&self.files.files).filter(|(_, file)| file.rows > 0) {
+            stores.entry(store_of(&file.url)).or_default().push((place, file));
         }
         let mut scans = stores
             .iter()
             .map(|(store, files)| self.scan_store(state, store, files, projection, limit))
             .collect::<DfResult<Vec<_>>>()?;
         match scans.len() {
-            0 => Ok(Arc::new(EmptyExec::new(project_schema(&self.0.schema, projection)?))),
+            0 => Ok(Arc::new(EmptyExec::new(project_schema(
+                self.columns.table_schema(),
+                projection,
+            )?))),
             1 => Ok(scans.remove(0)),
             _ => UnionExec::try_new(scans),
         }
@@ -126,7 +148,7 @@ impl TableProvider for FilesTable {
     }
 
     fn statistics(&self) -> Option<Statistics> {
-        Some(statistics(&self.0.schema, &self.0.files.iter().collect::<Vec<_>>()))
+        Some(statistics(self.columns.table_schema(), &self.files.files.iter()))
     }
 }
 
@@ -135,35 +157,47 @@ pub(super) fn store_of(url: &Url) -> &str {
     &url[..Position::BeforePath]
 }
 
-/// The files in at most `partitions` groups of about equal size.
-fn groups(files: &[&DataFile], partitions: usize) -> DfResult<Vec<FileGroup>> {
+/// A file, and its place in the table's list.
+type Placed<'a> = (i64, &'a DataFile);
+
+/// The files in at most `partitions` groups of about equal size; `values` are what the file at a
+/// place says in further columns.
+fn groups(
+    files: &[Placed<'_>],
+    partitions: usize,
+    values: impl Fn(i64) -> Vec<ScalarValue>,
+) -> DfResult<Vec<FileGroup>> {
     let mut files = files.to_vec();
-    files.sort_by_key(|file| std::cmp::Reverse(file.bytes));
+    files.sort_by_key(|(_, file)| std::cmp::Reverse(file.bytes));
     let count = partitions.clamp(1, files.len().max(1));
     let mut groups: Vec<(u64, Vec<PartitionedFile>)> = vec![(0, Vec::new()); count];
-    for file in files {
+    for (place, file) in files {
         // Largest file first, each to the group that has least so far.
         if let Some((bytes, group)) = groups.iter_mut().min_by_key(|(bytes, _)| *bytes) {
             *bytes += file.bytes;
-            group.push(partitioned(file)?);
+            group.push(partitioned(file, values(place))?);
         }
     }
     Ok(groups.into_iter().map(|(_, group)| FileGroup::new(group)).collect())
 }
 
-fn partitioned(file: &DataFile) -> DfResult<PartitionedFile> {
+fn partitioned(file: &DataFile, values: Vec<ScalarValue>) -> DfResult<PartitionedFile> {
     let location = Path::from_url_path(file.url.path())
         .map_err(|error| DataFusionError::External(Box::new(error)))?;
     // Without an age: files are written once, so that it would tell the caches nothing.
     let mut partitioned = PartitionedFile::new("", file.bytes);
     // Set apart, because a path from text would be encoded a second time.
     partitioned.object_meta.location = location;
+    partitioned.partition_values = values;
     Ok(partitioned)
 }
 
 /// Exact row and NULL counts; bounds as estimates, because they may be wider than the values.
-fn statistics(schema: &SchemaRef, files: &[&DataFile]) -> Statistics {
-    let rows: u64 = files.iter().map(|file| file.rows).sum();
+fn statistics<'a>(
+    schema: &SchemaRef,
+    files: &(impl Iterator<Item = &'a DataFile> + Clone),
+) -> Statistics {
+    let rows: u64 = files.clone().map(|file| file.rows).sum();
     let mut statistics = Statistics::new_unknown(schema);
     statistics.num_rows = Precision::Exact(rows as usize);
     statistics.column_statistics = schema
@@ -171,7 +205,7 @@ fn statistics(schema: &SchemaRef, files: &[&DataFile]) -> Statistics {
         .iter()
         .map(|field| {
             let found: Option<Vec<&ColumnStats>> = files
-                .iter()
+                .clone()
                 .map(|file| file.columns.iter().find(|column| column.name == *field.name()))
                 .collect();
             found.map_or_else(ColumnStatistics::new_unknown, |stats| {

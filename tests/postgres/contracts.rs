@@ -10,7 +10,7 @@ use crate::harness::{
 };
 
 /// Every file of the warehouse with what is in it.
-fn warehouse(workspace: &Workspace) -> BTreeMap<String, Vec<u8>> {
+pub(super) fn warehouse(workspace: &Workspace) -> BTreeMap<String, Vec<u8>> {
     let files = workspace.files("warehouse").into_iter();
     files
         .map(|file| (file.clone(), std::fs::read(workspace.path("warehouse").join(file)).unwrap()))
@@ -18,13 +18,13 @@ fn warehouse(workspace: &Workspace) -> BTreeMap<String, Vec<u8>> {
 }
 
 /// The rows of a query of ours, without the header.
-fn sql(workspace: &Workspace, query: &str) -> String {
+pub(super) fn sql(workspace: &Workspace, query: &str) -> String {
     let outcome = workspace.run(&["sql", "--format", "csv", query]).succeeded();
     outcome.stdout.lines().skip(1).collect::<Vec<_>>().join("\n")
 }
 
 /// The Parquet files of the newest version of a table whose format is `parquet`.
-fn listed_files(workspace: &Workspace, table: &str) -> Vec<String> {
+pub(super) fn listed_files(workspace: &Workspace, table: &str) -> Vec<String> {
     let folder = format!("warehouse/shop/{table}");
     let manifests = workspace.files(format!("{folder}/_manifest"));
     let newest = workspace.read(format!("{folder}/_manifest/{}", manifests.last().unwrap()));
@@ -36,7 +36,7 @@ fn listed_files(workspace: &Workspace, table: &str) -> Vec<String> {
 }
 
 /// What every reader of the format finds in a table; they agree.
-fn found(
+pub(super) fn found(
     workspace: &Workspace,
     format: &str,
     table: &str,

@@ -15,6 +15,7 @@ mod shapes;
 mod tls;
 mod tpch;
 mod types;
+mod upsert;
 
 use crate::harness::{postgres::Database, workspace::Workspace};
 

@@ -81,6 +81,7 @@ mod tests {
             elapsed,
             spent,
             misfits: MisfitReport::default(),
+            upsert: None,
         }
     }
 

@@ -13,5 +13,5 @@ pub(crate) use bounds::bounds;
 pub(crate) use error::error;
 pub(crate) use paint::Paint;
 pub(crate) use quantity::{bytes, count, duration, plural, rate};
-pub(crate) use summary::{audits, misfits, steps, summary};
+pub(crate) use summary::{audits, misfits, steps, summary, upserts};
 pub(crate) use table::{Columns, Shape, Table, display_width, shorten, visible};

@@ -13,6 +13,7 @@ pub(crate) fn summary(report: &RunReport, warehouse: &str, paint: Paint) -> Stri
     let mut text = steps(&report.steps).render(paint);
     text.push('\n');
     let unpublished = report.generation.is_none().then_some(&report.run);
+    text += &upserts(&report.steps, paint);
     text += &misfits(&report.steps, unpublished, paint);
     text += &audits(&report.audits);
     let took =
@@ -63,6 +64,17 @@ pub(crate) fn steps(steps: &[StepReport]) -> Table {
         ]);
     }
     table
+}
+
+/// What became of the published rows of tables that are upserted.
+pub(crate) fn upserts(steps: &[StepReport], paint: Paint) -> String {
+    let mut text = String::new();
+    for step in steps {
+        if let Some(upsert) = &step.upsert {
+            let _ = writeln!(text, "{}: {}: {upsert}", paint.good("upserted"), step.table);
+        }
+    }
+    text
 }
 
 /// What did not fit, table by table, and where the rejected rows are: in the warehouse, or in the
@@ -123,6 +135,7 @@ mod tests {
             elapsed: Duration::from_millis(milliseconds),
             spent: None,
             misfits: MisfitReport::default(),
+            upsert: None,
         };
         let audit = |passed| AuditReport {
             table: TableName::new("mart", "daily_revenue"),

@@ -2,7 +2,7 @@
 
 use super::Scope;
 use crate::{
-    config::{Audit, Mode, OnSchemaChange, Origin, document::Document, raw, written::Texts},
+    config::{Audit, Mode, OnSchemaChange, Origin, document::Document, raw},
     error::Result,
 };
 
@@ -43,9 +43,15 @@ pub fn model_header(yaml: &str, at: &Origin) -> Result<ModelHeader> {
     let document = Document::header(yaml, at);
     let written: raw::ModelHeader = document.parse()?;
     let scope = Scope { document: &document, expander: None };
+    let (mode, key) = (scope.mode(written.mode.as_ref())?, scope.key(written.key.as_ref())?);
+    if let (Mode::Upsert, [], Some(written)) = (mode, key.as_slice(), &written.mode) {
+        return Err(scope
+            .wrong(written, "`mode: upsert` needs a key")
+            .hint("name the columns that tell rows apart: `key: [id]`"));
+    }
     Ok(ModelHeader {
-        mode: scope.mode(written.mode.as_ref())?,
-        key: scope.texts(Texts::entries(written.key.as_ref()))?,
+        mode,
+        key,
         audits: scope.audits(written.audits.as_deref())?,
         on_schema_change: scope.model_schema_change(written.on_schema_change.as_ref())?,
     })

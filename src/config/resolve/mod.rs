@@ -23,7 +23,7 @@ use std::{path::Path, time::Duration};
 use super::{
     document::{Document, listed},
     expand::{Expander, has_reference},
-    written::{At, Text},
+    written::{At, Text, Texts},
 };
 use crate::{
     config::{Mode, Origin},
@@ -140,15 +140,30 @@ impl Scope<'_> {
     }
 
     fn mode(&self, written: Option<&Text>) -> Result<Mode> {
-        const LATER: [&str; 3] = ["upsert", "window", "history"];
+        const LATER: [&str; 2] = ["window", "history"];
         let Some(written) = written else { return Ok(Mode::default()) };
         if LATER.contains(&written.value.as_str()) {
             let detail = format!("`mode: {}` is not in this version", written.value);
             return Err(self.wrong(written, detail).hint(
-                "use `mode: replace`, which takes the whole table each time, or `mode: append`",
+                "use `mode: replace`, which takes the whole table each time, `append` or `upsert`",
             ));
         }
-        self.keyword(written, "a mode", &[("replace", Mode::Replace), ("append", Mode::Append)])
+        let known =
+            [("replace", Mode::Replace), ("append", Mode::Append), ("upsert", Mode::Upsert)];
+        self.keyword(written, "a mode", &known)
+    }
+
+    /// The columns that tell rows apart, each once.
+    fn key(&self, written: Option<&Texts>) -> Result<Vec<String>> {
+        let mut key: Vec<String> = Vec::new();
+        for column in Texts::entries(written) {
+            let name = self.text(column)?;
+            if key.contains(&name) {
+                return Err(self.wrong(column, format!("the key names `{name}` twice")));
+            }
+            key.push(name);
+        }
+        Ok(key)
     }
 
     /// A name without a schema.

@@ -168,19 +168,25 @@ fn tables_are_listed_once_and_named_once() {
 
 #[test]
 fn later_modes_say_what_to_use_now() {
-    insta::assert_snapshot!(failure(extracting("      - {table: orders, mode: upsert}\n")), @"
+    insta::assert_snapshot!(failure(extracting("      - {table: orders, mode: history}\n")), @"
     config: `pipelines/nightly.yml` is not valid; nothing was run
-    --> pipelines/nightly.yml:4:31: `mode: upsert` is not in this version
-    |      - {table: orders, mode: upsert}
+    --> pipelines/nightly.yml:4:31: `mode: history` is not in this version
+    |      - {table: orders, mode: history}
     |                              ^
-    hint: use `mode: replace`, which takes the whole table each time, or `mode: append`
+    hint: use `mode: replace`, which takes the whole table each time, `append` or `upsert`
     ");
-    insta::assert_snapshot!(failure(extracting("      - {table: a, mode: upsert, key: [id]}\n")), @"
+    insta::assert_snapshot!(failure(extracting("      - {table: a, mode: upsert, cursor: at}\n")), @"
     config: `pipelines/nightly.yml` is not valid; nothing was run
-    --> pipelines/nightly.yml:4:34: there is no key `key` here
-    |      - {table: a, mode: upsert, key: [id]}
+    --> pipelines/nightly.yml:4:34: there is no key `cursor` here
+    |      - {table: a, mode: upsert, cursor: at}
     |                                 ^
-    hint: `key` belongs to load modes that this version does not have; use `mode: replace`
+    hint: this version keeps no cursor: say which rows with `where`, and `mode: upsert`
+    ");
+    insta::assert_snapshot!(failure(extracting("      - {table: a, key: [id, id]}\n")), @"
+    config: `pipelines/nightly.yml` is not valid; nothing was run
+    --> pipelines/nightly.yml:4:30: the key names `id` twice
+    |      - {table: a, key: [id, id]}
+    |                             ^
     ");
     insta::assert_snapshot!(failure(extracting("      - {table: orders, mode: repalce}\n")), @"
     config: `pipelines/nightly.yml` is not valid; nothing was run

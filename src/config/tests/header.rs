@@ -49,12 +49,12 @@ fn errors_point_into_the_sql_file() {
     |^
     hint: did you mean `audits`?
     ");
-    insta::assert_snapshot!(failure(header("/* model\nmode: upsert\nkey: [id]\n*/")), @"
+    insta::assert_snapshot!(failure(header("/* model\nmode: upsert\naudits: []\n*/")), @"
     model: the header of `sql/nightly/a.sql` is not valid; nothing was run
-    --> sql/nightly/a.sql:2:7: `mode: upsert` is not in this version
+    --> sql/nightly/a.sql:2:7: `mode: upsert` needs a key
     |mode: upsert
     |      ^
-    hint: use `mode: replace`, which takes the whole table each time, or `mode: append`
+    hint: name the columns that tell rows apart: `key: [id]`
     ");
     insta::assert_snapshot!(failure(header("/* model\naudits:\n\t- unique: id\n*/")), @"
     model: the header of `sql/nightly/a.sql` is not valid; nothing was run

@@ -59,6 +59,18 @@ transform: sql
 }
 
 #[test]
+fn a_table_may_name_its_key() {
+    let rule = |text: &str| {
+        let tables = format!("      - {{table: orders, {text}}}\n");
+        extracting(&tables).unwrap().extract.remove(0).tables.remove(0)
+    };
+    let pair = rule("mode: upsert, key: [id, region]");
+    assert_eq!((pair.mode, pair.key), (Mode::Upsert, vec!["id".to_owned(), "region".to_owned()]));
+    assert_eq!(rule("mode: upsert, key: id").key, ["id"]);
+    assert!(rule("mode: upsert").key.is_empty(), "the source may have a primary key");
+}
+
+#[test]
 fn mismatches_have_an_outcome_a_table_and_a_column() {
     let rule = |text: &str| {
         let tables = format!("      - {{table: orders, {text}}}\n");

@@ -50,6 +50,6 @@ fn the_schema_says_what_a_key_takes() {
     let rule = &pipeline["definitions"]["TableRule"];
     assert_eq!(rule["oneOf"], json!([{"required": ["table"]}, {"required": ["query", "as"]}]));
     let keys = &rule["properties"];
-    assert_eq!(keys["mode"]["anyOf"][0], json!({"enum": ["replace", "append"]}));
+    assert_eq!(keys["mode"]["anyOf"][0], json!({"enum": ["replace", "append", "upsert"]}));
     assert_eq!(keys["columns"]["allOf"], json!([{"$ref": "#/definitions/ColumnRules"}]));
 }

@@ -76,7 +76,7 @@ pub(in crate::run) fn hold(
     }
     let gone = terms.gone(published, incoming, &mut changes);
     fields.extend(gone.iter().map(|field| Arc::new(field.as_ref().clone())));
-    if terms.mode == Mode::Append {
+    if terms.mode != Mode::Replace {
         let place = |field: &FieldRef| published.index_of(field.name()).unwrap_or(usize::MAX);
         fields.sort_by_key(place);
     }
@@ -85,6 +85,8 @@ pub(in crate::run) fn hold(
         (Mode::Replace, _) => Joins::Nothing,
         (Mode::Append, false) => Joins::Published,
         (Mode::Append, true) => Joins::Rewritten,
+        (Mode::Upsert, false) => Joins::Keyed,
+        (Mode::Upsert, true) => Joins::KeyedRewritten,
     };
     Held { schema: Arc::new(Schema::new(fields)), reads, joins, changes }
 }
@@ -108,7 +110,7 @@ impl Terms<'_> {
             (TypePolicy::Freeze, _) => Verdict::Refused,
             (TypePolicy::Accept, Mode::Replace) => Verdict::Published,
             (TypePolicy::Widen, Mode::Replace) if widens(from, to) => Verdict::Published,
-            (_, Mode::Append) if widens(from, to) => Verdict::Rewritten,
+            (_, Mode::Append | Mode::Upsert) if widens(from, to) => Verdict::Rewritten,
             _ if narrower => Verdict::Kept,
             _ => Verdict::Refused,
         };
@@ -119,7 +121,7 @@ impl Terms<'_> {
         };
         let mut change =
             self.change(change, verdict, told("types", &self.rules.types, self.unsaid));
-        if verdict == Verdict::Refused && self.mode == Mode::Append {
+        if verdict == Verdict::Refused && self.mode != Mode::Replace {
             change.acceptable = policy == TypePolicy::Freeze && (widens(from, to) || narrower);
         }
         changes.push(change);
@@ -177,7 +179,7 @@ impl Terms<'_> {
         }
         let verdict = match (self.rules.columns.policy, self.mode) {
             (ColumnPolicy::Accept, Mode::Replace) => Verdict::Published,
-            (ColumnPolicy::Accept, Mode::Append) => Verdict::Kept,
+            (ColumnPolicy::Accept, Mode::Append | Mode::Upsert) => Verdict::Kept,
             _ => Verdict::Refused,
         };
         for field in &gone {
@@ -287,6 +289,24 @@ mod tests {
             columns: SchemaRule { policy: columns, origin: None },
             types: SchemaRule { policy: types, origin: None },
             ..OnSchemaChange::default()
+        }
+    }
+
+    #[test]
+    fn an_upsert_is_held_as_an_append_is() {
+        for types in [TypePolicy::Widen, TypePolicy::Freeze, TypePolicy::Accept] {
+            for (before, now) in [
+                ("a integer", "a bigint"),
+                ("a bigint", "a integer"),
+                ("a integer", "a text"),
+                ("a integer, old text", "new text, a integer"),
+            ] {
+                let rules = ruled(ColumnPolicy::Accept, types);
+                let append = told_of(&rules, Mode::Append, before, now)
+                    .replace("| Published", "| Keyed")
+                    .replace("| Rewritten", "| KeyedRewritten");
+                assert_eq!(told_of(&rules, Mode::Upsert, before, now), append);
+            }
         }
     }
 

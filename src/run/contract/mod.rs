@@ -157,6 +157,10 @@ pub enum Joins {
     Published,
     /// They are added to them once those are rewritten with the table's wider types.
     Rewritten,
+    /// They are added to them and replace those with the same key.
+    Keyed,
+    /// The same, and those that stay are rewritten with the table's wider types.
+    KeyedRewritten,
 }
 
 /// A rule of `on_schema_change` as it is written, and where.

@@ -2,6 +2,7 @@
 
 mod audits;
 mod loading;
+mod merging;
 mod planning;
 mod reading;
 mod running;

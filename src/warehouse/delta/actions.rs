@@ -114,7 +114,8 @@ fn commit_info(change: &TableChange, exists: bool, now: i64) -> CommitInfo {
     let (operation, mode) = match (change.cause, exists) {
         (Cause::Undo | Cause::Rollback, _) => ("RESTORE", "Overwrite"),
         (Cause::Load(Mode::Append), true) => ("WRITE", "Append"),
-        (Cause::Load(_), true) => ("WRITE", "Overwrite"),
+        (Cause::Load(Mode::Upsert), true) => ("MERGE", "Upsert"),
+        (Cause::Load(Mode::Replace), true) => ("WRITE", "Overwrite"),
         (Cause::Load(_), false) => ("CREATE TABLE AS SELECT", "ErrorIfExists"),
     };
     let parameters = HashMap::from([("mode".to_owned(), json!(mode))]);

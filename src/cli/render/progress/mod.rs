@@ -186,6 +186,7 @@ mod tests {
                 elapsed: Duration::from_millis(1_250),
                 spent: None,
                 misfits: MisfitReport::default(),
+                upsert: None,
             }),
             Event::Audited(audit(true)),
             Event::Audited(audit(false)),
