@@ -16,6 +16,7 @@ mod ledger;
 mod limits;
 mod lock;
 mod memory;
+mod mend;
 mod misfits;
 mod plan;
 mod rejects;
