@@ -20,5 +20,6 @@ mod crash;
 mod exam;
 mod faults;
 mod foreign;
+mod frozen;
 mod publishing;
 mod site;
