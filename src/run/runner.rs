@@ -315,8 +315,15 @@ impl Work {
             let Some(files) = staged.remove(&target.table) else {
                 return Err(Error::internal(format!("`{}` was never staged", target.table)));
             };
-            let placed = warehouse.place(&target.table, &self.run, files.files).await;
-            let add = placed.map_err(|error| explain(plan, error))?;
+            let add = match warehouse.place(&target.table, &self.run, files.files).await {
+                Ok(add) => add,
+                Err(error) => {
+                    let places = changes.iter().flat_map(|change: &TableChange| &change.add);
+                    let places: Vec<_> = places.map(|file| file.url.clone()).collect();
+                    warehouse.discard(&places).await;
+                    return Err(explain(plan, error));
+                }
+            };
             let (keep, cause) = match target.joins {
                 Joins::Nothing => (Keep::Nothing, Mode::Replace),
                 Joins::Published => (Keep::Everything, Mode::Append),

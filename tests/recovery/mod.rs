@@ -1,7 +1,10 @@
 //! What goes wrong around a run: damaged, full and failing disks, power cuts, rivals. Readers see a
 //! whole generation all the time, and the next run brings what the source holds.
 
+mod disk;
 mod ledger;
+mod power;
+mod rivals;
 
 use sqlx::{AssertSqlSafe, Connection as _, SqliteConnection};
 
