@@ -200,6 +200,10 @@ impl Error {
     /// What the reader can do, most precise first; the kind's advice when nothing else is known.
     pub fn hints(&self) -> Vec<&str> {
         if self.0.hints.is_empty() {
+            // Whoever met it, the system's words for a full disk ask for one thing.
+            if self.causes().iter().any(|cause| cause.contains("No space left on device")) {
+                return vec!["make room on the disk that it lies on, then run again"];
+            }
             return self.kind().policy().advice.into_iter().collect();
         }
         self.0.hints.iter().map(String::as_str).collect()

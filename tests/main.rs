@@ -20,5 +20,6 @@ mod harness;
 mod nightly;
 mod postgres;
 mod readme;
+mod recovery;
 mod tidy;
 mod warehouse;

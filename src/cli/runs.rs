@@ -6,7 +6,7 @@ use super::{
     args::Runs,
     invocation::Invocation,
     render::{self, Paint, Shape, Table, count, duration},
-    talk::{Detail, Outcome},
+    talk::{Detail, Outcome, Talk},
 };
 use crate::{
     config::Project,
@@ -18,13 +18,13 @@ use crate::{
 pub(crate) async fn runs(args: &Runs, cli: &mut Invocation) -> Outcome {
     let project = cli.project()?;
     if let Some(wanted) = &args.run {
-        let detail = find(&project, wanted).await?;
+        let detail = find(&project, wanted, &cli.talk).await?;
         if args.json {
             return cli.output.json(&detail);
         }
         return cli.output.print(&shown(&detail, cli.talk.detail(), cli.output.paint()));
     }
-    let ledger = Ledger::open(&project.state_dir()).await?;
+    let ledger = open(&project, &cli.talk).await?;
     let records = ledger.runs(args.limit).await?;
     ledger.close().await;
     if args.json {
@@ -38,8 +38,8 @@ pub(crate) async fn runs(args: &Runs, cli: &mut Invocation) -> Outcome {
 }
 
 /// The run whose id is or ends with `wanted`, or the newest for `latest`.
-pub(crate) async fn find(project: &Project, wanted: &str) -> Result<RunDetail> {
-    let ledger = Ledger::open(&project.state_dir()).await?;
+pub(crate) async fn find(project: &Project, wanted: &str, talk: &Talk) -> Result<RunDetail> {
+    let ledger = open(project, talk).await?;
     let id = match wanted {
         "latest" => ledger.runs(1).await?.pop().map(|record| record.run.to_string()),
         id => Some(id.to_owned()),
@@ -54,6 +54,14 @@ pub(crate) async fn find(project: &Project, wanted: &str) -> Result<RunDetail> {
         id => Error::new(ErrorKind::Usage, format!("there is no run `{id}`"))
             .hint("see `longshore runs` for those there are"),
     })
+}
+
+async fn open(project: &Project, talk: &Talk) -> Result<Ledger> {
+    let (ledger, warning) = Ledger::open(project).await?;
+    if let Some(warning) = warning {
+        talk.warn(&warning);
+    }
+    Ok(ledger)
 }
 
 fn list(records: &[RunRecord]) -> Table {
@@ -99,6 +107,9 @@ fn shown(detail: &RunDetail, how_much: Detail, paint: Paint) -> String {
     if let Some(error) = &record.error {
         let _ = writeln!(text, "{}: {error}", paint.alarm("error"));
     }
+    if record.rebuilt {
+        text += "its steps and audits are not known: the ledger that saw it was damaged\n";
+    }
     if !detail.steps.is_empty() {
         text += "\n";
         text += &render::steps(&detail.steps).render(paint);
@@ -134,6 +145,7 @@ mod tests {
             seconds: (outcome != RunOutcome::Running).then_some(87.4),
             error: (!published).then(|| "`nightly` was not published: why".into()),
             rows: 1_234_567,
+            rebuilt: false,
         }
     }
 

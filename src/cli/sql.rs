@@ -13,7 +13,7 @@ use super::{
     invocation::Invocation,
     render::{duration, plural},
     runs,
-    talk::{Detail, Outcome},
+    talk::{Detail, Outcome, Talk},
 };
 use crate::{
     config::Project,
@@ -37,7 +37,7 @@ pub(crate) async fn sql(args: &Sql, cli: &mut Invocation) -> Outcome {
     let mut interrupts = cli.interrupts.clone();
     let work = async {
         let warehouse = Warehouse::open_read(&project.warehouse)?;
-        let tables = tables(args, &project, &warehouse).await?;
+        let tables = tables(args, &project, &warehouse, &cli.talk).await?;
         answer(&question, args.output.as_deref(), &project, &warehouse, &tables, cli).await
     };
     let Written { rows } = interrupts.or_stop(Box::pin(work)).await?;
@@ -110,10 +110,11 @@ async fn tables(
     args: &Sql,
     project: &Project,
     warehouse: &Warehouse,
+    talk: &Talk,
 ) -> Result<BTreeMap<TableName, TableFiles>> {
     match &args.run {
         Some(wanted) => {
-            let run = runs::find(project, wanted).await?.record.run;
+            let run = runs::find(project, wanted, talk).await?.record.run;
             Stage::read(&project.state_dir(), &run)
         }
         None => {

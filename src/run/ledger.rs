@@ -1,26 +1,22 @@
 //! The ledger: a local SQLite file that remembers runs. The truth of what was *published* is the
 //! warehouse's generations; the ledger tells what was tried, how far it came, and why it stopped.
 
-use std::{path::Path, time::Duration};
+use std::{path::PathBuf, time::Duration};
 
 use serde::Serialize;
-use sqlx::{
-    Row, SqlitePool,
-    sqlite::{
-        SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteRow, SqliteSynchronous,
-    },
-};
+use sqlx::{Row, SqlitePool, sqlite::SqliteRow};
 
 use super::{AuditReport, MisfitReport, RunReport, StepReport};
 use crate::{
-    error::{Context, Error, ErrorKind, Result},
+    error::{Error, ErrorKind, Result},
     types::{Generation, PipelineName, RunId, Timings},
 };
 
 /// The open ledger. Cloning shares it.
 #[derive(Clone)]
 pub struct Ledger {
-    pool: SqlitePool,
+    pub(super) pool: SqlitePool,
+    pub(super) path: PathBuf,
 }
 
 /// How a run ended, or that it hasn't.
@@ -61,8 +57,10 @@ pub struct RunRecord {
     pub seconds: Option<f64>,
     /// The whole error, as it was shown.
     pub error: Option<String>,
-    /// Rows staged in all its steps.
+    /// Rows staged in all its steps; of a rebuilt one, rows of the tables that it published.
     pub rows: u64,
+    /// Whether it is known from its generation alone, because the ledger that saw it was damaged.
+    pub rebuilt: bool,
 }
 
 /// A run with everything that is known of it.
@@ -78,35 +76,6 @@ pub struct RunDetail {
 }
 
 impl Ledger {
-    /// Opens the ledger below `state_dir`, making or migrating it first.
-    ///
-    /// # Errors
-    /// `Storage`, also for a ledger from a newer version of Longshore.
-    pub async fn open(state_dir: &Path) -> Result<Self> {
-        let path = state_dir.join("ledger.db");
-        let failed = || format!("cannot open the ledger `{}`", path.display());
-        std::fs::create_dir_all(state_dir).or_fail(ErrorKind::Storage, failed)?;
-        let options = SqliteConnectOptions::new()
-            .filename(&path)
-            .create_if_missing(true)
-            .journal_mode(SqliteJournalMode::Wal)
-            .synchronous(SqliteSynchronous::Full)
-            .foreign_keys(true)
-            .busy_timeout(Duration::from_secs(10));
-        let pool = SqlitePoolOptions::new()
-            .max_connections(2)
-            .connect_with(options)
-            .await
-            .or_fail(ErrorKind::Storage, failed)?;
-        sqlx::migrate!("src/run/migrations").run(&pool).await.map_err(|error| {
-            Error::new(ErrorKind::Storage, failed()).because(error).hint(
-                "move the file away to start a new ledger; the warehouse keeps its own record of \
-                 what was published",
-            )
-        })?;
-        Ok(Self { pool })
-    }
-
     /// Notes that `run` has begun.
     pub async fn begin(
         &self,
@@ -122,20 +91,20 @@ impl Ledger {
         .bind(rfc3339(at))
         .execute(&self.pool)
         .await
-        .or_fail(ErrorKind::Storage, broken)?;
+        .map_err(|error| self.broken(&error))?;
         Ok(())
     }
 
     /// Notes that runs still marked as running are dead. Only for the holder of the run lock.
     /// Returns their ids.
-    pub async fn mark_crashed(&self) -> Result<Vec<String>> {
+    pub async fn mark_crashed(&self) -> Result<Vec<RunId>> {
         let rows = sqlx::query(
             "update runs set outcome = 'crashed' where outcome = 'running' returning run",
         )
         .fetch_all(&self.pool)
         .await
-        .or_fail(ErrorKind::Storage, broken)?;
-        Ok(rows.iter().map(|row| row.get("run")).collect())
+        .map_err(|error| self.broken(&error))?;
+        rows.iter().map(|row| text(row, "run")?.parse().map_err(damaged)).collect()
     }
 
     /// Notes a staged table.
@@ -169,7 +138,7 @@ impl Ledger {
         .bind(upsert)
         .execute(&self.pool)
         .await
-        .or_fail(ErrorKind::Storage, broken)?;
+        .map_err(|error| self.broken(&error))?;
         Ok(())
     }
 
@@ -192,7 +161,7 @@ impl Ledger {
         .bind(&audit.origin)
         .execute(&self.pool)
         .await
-        .or_fail(ErrorKind::Storage, broken)?;
+        .map_err(|error| self.broken(&error))?;
         Ok(())
     }
 
@@ -213,7 +182,7 @@ impl Ledger {
         .bind(report.run.as_str())
         .execute(&self.pool)
         .await
-        .or_fail(ErrorKind::Storage, broken)?;
+        .map_err(|error| self.broken(&error))?;
         Ok(())
     }
 
@@ -241,20 +210,21 @@ impl Ledger {
         .bind(run.as_str())
         .execute(&self.pool)
         .await
-        .or_fail(ErrorKind::Storage, broken)?;
+        .map_err(|error| self.broken(&error))?;
         Ok(())
     }
 
     /// The newest `limit` runs, newest first.
     pub async fn runs(&self, limit: u32) -> Result<Vec<RunRecord>> {
         sqlx::query(
-            "select runs.*, (select coalesce(sum(rows), 0) from steps where steps.run = runs.run) as rows \
+            "select runs.*, coalesce(rebuilt_rows, (select sum(rows) from steps \
+             where steps.run = runs.run), 0) as rows \
              from runs order by started_at desc, runs.rowid desc limit ?",
         )
         .bind(i64::from(limit))
         .fetch_all(&self.pool)
         .await
-        .or_fail(ErrorKind::Storage, broken)?
+        .map_err(|error| self.broken(&error))?
         .iter()
         .map(record)
         .collect()
@@ -263,30 +233,46 @@ impl Ledger {
     /// Everything about the run whose id is or ends with `run`, or `None`.
     pub async fn run(&self, run: &str) -> Result<Option<RunDetail>> {
         let row = sqlx::query(
-            "select runs.*, (select coalesce(sum(rows), 0) from steps where steps.run = runs.run) as rows \
+            "select runs.*, coalesce(rebuilt_rows, (select sum(rows) from steps \
+             where steps.run = runs.run), 0) as rows \
              from runs where run = ?1 or run like '%-' || ?1 order by started_at desc, runs.rowid desc limit 1",
         )
         .bind(run)
         .fetch_optional(&self.pool)
         .await
-        .or_fail(ErrorKind::Storage, broken)?;
+        .map_err(|error| self.broken(&error))?;
         let Some(row) = row else { return Ok(None) };
         let record = record(&row)?;
         let steps = sqlx::query("select * from steps where run = ? order by rowid")
             .bind(record.run.as_str())
             .fetch_all(&self.pool)
             .await
-            .or_fail(ErrorKind::Storage, broken)?;
+            .map_err(|error| self.broken(&error))?;
         let audits = sqlx::query("select * from audits where run = ? order by rowid")
             .bind(record.run.as_str())
             .fetch_all(&self.pool)
             .await
-            .or_fail(ErrorKind::Storage, broken)?;
+            .map_err(|error| self.broken(&error))?;
         Ok(Some(RunDetail {
             record,
             steps: steps.iter().map(step).collect::<Result<_>>()?,
             audits: audits.iter().map(audit).collect::<Result<_>>()?,
         }))
+    }
+
+    /// Notes that a run whose end nobody noted has published `generation` all the same.
+    pub async fn settle(&self, run: &RunId, generation: Generation, at: &str) -> Result<()> {
+        sqlx::query(
+            "update runs set outcome = 'published', generation = ?, ended_at = ?, exit_code = 0, \
+             error = null where run = ?",
+        )
+        .bind(generation.0 as i64)
+        .bind(at)
+        .bind(run.as_str())
+        .execute(&self.pool)
+        .await
+        .map_err(|error| self.broken(&error))?;
+        Ok(())
     }
 
     /// Closes the file, so that its last transactions are in it and not beside it.
@@ -295,11 +281,7 @@ impl Ledger {
     }
 }
 
-fn broken() -> String {
-    "the ledger can't be used".to_owned()
-}
-
-fn rfc3339(at: jiff::Timestamp) -> String {
+pub(super) fn rfc3339(at: jiff::Timestamp) -> String {
     at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }
 
@@ -307,33 +289,42 @@ fn damaged(why: impl std::fmt::Display) -> Error {
     Error::new(ErrorKind::Storage, "the ledger is damaged").because(why)
 }
 
+fn text(row: &SqliteRow, column: &str) -> Result<String> {
+    row.try_get(column).map_err(damaged)
+}
+
 fn record(row: &SqliteRow) -> Result<RunRecord> {
     Ok(RunRecord {
-        run: row.get::<String, _>("run").parse().map_err(damaged)?,
-        pipeline: PipelineName::new(row.get::<String, _>("pipeline")),
-        started_at: row.get("started_at"),
-        ended_at: row.get("ended_at"),
-        outcome: row.get::<String, _>("outcome").parse().map_err(damaged)?,
-        generation: row.get::<Option<i64>, _>("generation").map(|number| Generation(number as u64)),
-        seconds: row.get("seconds"),
-        error: row.get("error"),
-        rows: row.get::<i64, _>("rows") as u64,
+        run: text(row, "run")?.parse().map_err(damaged)?,
+        pipeline: PipelineName::new(text(row, "pipeline")?),
+        started_at: row.try_get("started_at").map_err(damaged)?,
+        ended_at: row.try_get("ended_at").map_err(damaged)?,
+        outcome: text(row, "outcome")?.parse().map_err(damaged)?,
+        generation: row
+            .try_get::<Option<i64>, _>("generation")
+            .map_err(damaged)?
+            .map(|number| Generation(number as u64)),
+        seconds: row.try_get("seconds").map_err(damaged)?,
+        error: row.try_get("error").map_err(damaged)?,
+        rows: row.try_get::<i64, _>("rows").map_err(damaged)? as u64,
+        rebuilt: row.try_get::<Option<i64>, _>("rebuilt_rows").map_err(damaged)?.is_some(),
     })
 }
 
 fn step(row: &SqliteRow) -> Result<StepReport> {
     Ok(StepReport {
-        table: row.get::<String, _>("table_name").parse().map_err(damaged)?,
-        kind: row.get::<String, _>("kind").parse().map_err(damaged)?,
-        rows: row.get::<i64, _>("rows") as u64,
-        bytes: row.get::<i64, _>("bytes") as u64,
-        files: row.get::<i64, _>("files") as u64,
-        elapsed: Duration::try_from_secs_f64(row.get("seconds")).map_err(damaged)?,
+        table: text(row, "table_name")?.parse().map_err(damaged)?,
+        kind: text(row, "kind")?.parse().map_err(damaged)?,
+        rows: row.try_get::<i64, _>("rows").map_err(damaged)? as u64,
+        bytes: row.try_get::<i64, _>("bytes").map_err(damaged)? as u64,
+        files: row.try_get::<i64, _>("files").map_err(damaged)? as u64,
+        elapsed: Duration::try_from_secs_f64(row.try_get("seconds").map_err(damaged)?)
+            .map_err(damaged)?,
         spent: spent(row)?,
         misfits: MisfitReport {
-            rejected: row.get::<i64, _>("rejected") as u64,
-            nulled: row.get::<i64, _>("nulled") as u64,
-            columns: serde_json::from_str(&row.get::<String, _>("misfits")).map_err(damaged)?,
+            rejected: row.try_get::<i64, _>("rejected").map_err(damaged)? as u64,
+            nulled: row.try_get::<i64, _>("nulled").map_err(damaged)? as u64,
+            columns: serde_json::from_str(&text(row, "misfits")?).map_err(damaged)?,
         },
         upsert: row
             .get::<Option<String>, _>("upsert")
@@ -344,7 +335,7 @@ fn step(row: &SqliteRow) -> Result<StepReport> {
 
 fn spent(row: &SqliteRow) -> Result<Option<Timings>> {
     let part = |column| {
-        let seconds: Option<f64> = row.get(column);
+        let seconds: Option<f64> = row.try_get(column).map_err(damaged)?;
         seconds.map(Duration::try_from_secs_f64).transpose().map_err(damaged)
     };
     let parts = (
@@ -364,14 +355,14 @@ fn spent(row: &SqliteRow) -> Result<Option<Timings>> {
 
 fn audit(row: &SqliteRow) -> Result<AuditReport> {
     Ok(AuditReport {
-        table: row.get::<String, _>("table_name").parse().map_err(damaged)?,
-        audit: row.get("audit"),
-        detail: row.get("detail"),
-        passed: row.get("passed"),
-        blocking: row.get("blocking"),
-        failing_rows: row.get::<i64, _>("failing_rows") as u64,
-        sample: serde_json::from_str(&row.get::<String, _>("sample")).map_err(damaged)?,
-        origin: row.get("origin"),
+        table: text(row, "table_name")?.parse().map_err(damaged)?,
+        audit: row.try_get("audit").map_err(damaged)?,
+        detail: row.try_get("detail").map_err(damaged)?,
+        passed: row.try_get("passed").map_err(damaged)?,
+        blocking: row.try_get("blocking").map_err(damaged)?,
+        failing_rows: row.try_get::<i64, _>("failing_rows").map_err(damaged)? as u64,
+        sample: serde_json::from_str(&text(row, "sample")?).map_err(damaged)?,
+        origin: row.try_get("origin").map_err(damaged)?,
     })
 }
 
@@ -389,10 +380,11 @@ mod tests {
     #[tokio::test]
     async fn a_run_is_remembered_whole() {
         let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("ledger.db");
         let start: jiff::Timestamp = "2026-01-01T01:30:00Z".parse().unwrap();
         let (good, bad, dead) = (RunId::new(start), RunId::new(start), RunId::new(start));
         let nightly = PipelineName::new("nightly");
-        let ledger = Ledger::open(folder.path()).await.unwrap();
+        let ledger = Ledger::open_at(&path).await.unwrap();
         for run in [&good, &bad, &dead] {
             ledger.begin(run, &nightly, start).await.unwrap();
         }
@@ -441,8 +433,8 @@ mod tests {
         ledger.fail(&bad, &error, Duration::from_secs(1), start).await.unwrap();
         ledger.close().await;
 
-        let ledger = Ledger::open(folder.path()).await.unwrap();
-        assert_eq!(ledger.mark_crashed().await.unwrap(), [dead.as_str()]);
+        let ledger = Ledger::open_at(&path).await.unwrap();
+        assert_eq!(ledger.mark_crashed().await.unwrap(), std::slice::from_ref(&dead));
         let detail = ledger.run(good.as_str()).await.unwrap().unwrap();
         assert_eq!(detail.record.generation, Some(Generation(3)));
         assert_eq!((detail.record.rows, detail.steps[0].rows), (7, 7));

@@ -17,6 +17,7 @@ mod ledger;
 mod limits;
 mod lock;
 mod memory;
+mod mend;
 mod misfits;
 mod plan;
 mod rejects;

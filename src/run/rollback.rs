@@ -53,9 +53,12 @@ pub async fn roll_back(
     let start = jiff::Timestamp::now();
     let (run, name) = (RunId::new(start), PipelineName::new(ROLLBACK));
     let state = project.state_dir();
-    let _lock = RunLock::take(&state, &run, &name)
+    let lock = RunLock::take(&state, &run, &name)
         .map_err(|error| error.retitle("the rollback was not started; nothing was changed"))?;
-    let ledger = Ledger::open(&state).await?;
+    let (ledger, warning) = Ledger::open_locked(project, &lock).await?;
+    if let Some(what) = warning {
+        observer.event(&Event::Warning { what });
+    }
     ledger.mark_crashed().await?;
     ledger.begin(&run, &name, start).await?;
     let published = publish(project, &run, to, observer.as_ref()).await;

@@ -72,32 +72,37 @@ pub async fn run(
     let run = RunId::new(start);
     let pipeline = request.pipeline.name.clone();
     let state = request.project.state_dir();
-    let _lock = RunLock::take(&state, &run, &pipeline)?;
-    let ledger = Ledger::open(&state).await?;
-    ledger.mark_crashed().await?;
+    let lock = RunLock::take(&state, &run, &pipeline)?;
+    let (ledger, warning) = Ledger::open_locked(&request.project, &lock).await?;
+    if let Some(what) = warning {
+        observer.event(&Event::Warning { what });
+    }
+    let crashed = ledger.mark_crashed().await?;
     ledger.begin(&run, &pipeline, start).await?;
 
-    let warehouse = Warehouse::open(&request.project.warehouse)?;
     let mut work = Work {
         run: run.clone(),
         ledger: ledger.clone(),
-        observer,
+        observer: observer.clone(),
         steps: Vec::new(),
         audits: Vec::new(),
     };
-    let outcome = work.plan_and_carry_out(&request, &warehouse, &mut cancel).await;
+    let outcome = work.plan_and_carry_out(&request, crashed, &mut cancel).await;
     let elapsed = began.elapsed();
     let result = match outcome {
         Ok(generation) => {
             let Work { steps, audits, .. } = work;
             let report = RunReport { run, pipeline, generation, steps, audits, elapsed };
-            ledger.succeed(&report, jiff::Timestamp::now()).await?;
+            if let Err(error) = ledger.succeed(&report, jiff::Timestamp::now()).await {
+                // What is published is published; the next start learns it from the warehouse.
+                observer.event(&Event::Warning { what: format!("{error}; the run is through") });
+            }
             Ok(report)
         }
-        Err(error) => {
-            ledger.fail(&run, &error, elapsed, jiff::Timestamp::now()).await?;
-            Err(error)
-        }
+        Err(error) => match ledger.fail(&run, &error, elapsed, jiff::Timestamp::now()).await {
+            Ok(()) => Err(error),
+            Err(unnoted) => Err(error.because(unnoted)),
+        },
     };
     ledger.close().await;
     result
@@ -127,12 +132,11 @@ impl Work {
     async fn plan_and_carry_out(
         &mut self,
         request: &RunRequest<'_>,
-        warehouse: &Warehouse,
+        crashed: Vec<RunId>,
         cancel: &mut Cancel,
     ) -> Result<Option<Generation>> {
-        for recovered in warehouse.reconcile().await? {
-            self.observer.event(&Event::Recovered { what: recovered.to_string() });
-        }
+        let warehouse = &Warehouse::open(&request.project.warehouse)?;
+        self.settle(warehouse, crashed).await?;
         let planning = async {
             wait_until_calm(&request.project, request.pipeline, &self.observer).await?;
             Plan::make(request.project.clone(), request.pipeline, &request.options).await
@@ -156,6 +160,22 @@ impl Work {
             models: plan.models.len(),
         });
         self.carry_out(&plan, request.ending, warehouse, cancel).await
+    }
+
+    /// Settles what earlier runs left unfinished, in the warehouse first, and then in the ledger as
+    /// the warehouse tells.
+    async fn settle(&self, warehouse: &Warehouse, crashed: Vec<RunId>) -> Result<()> {
+        let mut unsure = crashed;
+        for recovered in warehouse.reconcile().await? {
+            self.observer.event(&Event::Recovered { what: recovered.to_string() });
+            unsure.push(recovered.run);
+        }
+        for run in unsure {
+            if let Some(record) = warehouse.generation_of(&run).await? {
+                self.ledger.settle(&run, record.generation, &record.published_at).await?;
+            }
+        }
+        Ok(())
     }
 
     async fn carry_out(
@@ -312,8 +332,15 @@ impl Work {
             let (Some(files), Some(keep)) = found else {
                 return Err(Error::internal(format!("`{}` was never staged", target.table)));
             };
-            let placed = warehouse.place(&target.table, &self.run, files.files).await;
-            let add = placed.map_err(|error| explain(plan, error))?;
+            let add = match warehouse.place(&target.table, &self.run, files.files).await {
+                Ok(add) => add,
+                Err(error) => {
+                    let places = changes.iter().flat_map(|change: &TableChange| &change.add);
+                    let places: Vec<_> = places.map(|file| file.url.clone()).collect();
+                    warehouse.discard(&places).await;
+                    return Err(explain(plan, error));
+                }
+            };
             let cause = match target.joins {
                 Joins::Nothing | Joins::Rewritten => Mode::Replace,
                 Joins::Published => Mode::Append,

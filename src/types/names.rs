@@ -138,6 +138,14 @@ impl RunId {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// When the run started, to the second, where the id tells.
+    pub fn started_at(&self) -> Option<jiff::Timestamp> {
+        let (start, _) = self.0.split_once('-')?;
+        let start = start.strip_suffix('z')?;
+        let civil = jiff::civil::DateTime::strptime("%Y%m%dt%H%M%S", start).ok()?;
+        civil.to_zoned(jiff::tz::TimeZone::UTC).ok().map(|zoned| zoned.timestamp())
+    }
 }
 
 impl fmt::Display for RunId {
@@ -206,6 +214,13 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn a_run_id_tells_when_it_started() {
+        let start: jiff::Timestamp = "2026-11-22T14:11:53Z".parse().unwrap();
+        assert_eq!(RunId::new(start).started_at(), Some(start));
+        assert_eq!("nightly-1".parse::<RunId>().unwrap().started_at(), None);
+    }
 
     #[test]
     fn folders_never_leave_their_place() {

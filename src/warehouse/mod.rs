@@ -25,6 +25,7 @@ mod schema;
 mod stats;
 #[cfg(test)]
 mod tests;
+mod verdict;
 
 use std::{fmt, path::Path, sync::Arc};
 
@@ -158,7 +159,7 @@ pub enum Cause {
 }
 
 /// Sees each step of a publish or a reconciliation by name: `intent_written`,
-/// `table_committed:<table>`, `tables_committed`, `generation_written`, `intent_removed`,
+/// `table_committed:<table>`, `tables_committed`, `decided`, `generation_written`, `intent_removed`,
 /// `table_restored:<table>`. An error from it stops the work right there, as a crash would.
 pub type Observer = Arc<dyn Fn(&str) -> Result<()> + Send + Sync>;
 

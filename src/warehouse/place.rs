@@ -52,7 +52,7 @@ impl Warehouse {
     /// The staged files stay readable where they are, and can't be written to any more. Placing the
     /// same staged files of the same run again changes nothing. A file whose length or footer is
     /// not what it should be is an error, and so is one that already lies there with other content.
-    /// Cancelled half-way, some files are in place, which no reader sees.
+    /// After an error none of them is left there; cancelled half-way, some are, which no reader sees.
     pub async fn place(
         &self,
         table: &TableName,
@@ -61,11 +61,41 @@ impl Warehouse {
     ) -> Result<Vec<DataFile>> {
         self.must_write()?;
         let folder = self.root.table_url(table)?;
+        let places: Vec<Url> = files
+            .iter()
+            .enumerate()
+            .filter_map(|(part, file)| folder.join(&place_name(run, part, file)).ok())
+            .collect();
+        let placed = self.place_all(table, &folder, run, files).await;
+        if placed.is_err() {
+            self.discard(&places).await;
+        }
+        placed
+    }
+
+    /// Removes files that were placed and that no commit will ever name. Best effort: what stays is
+    /// litter that no reader sees.
+    pub async fn discard(&self, places: &[Url]) {
+        for place in places {
+            let Ok(path) = path_of(place) else { continue };
+            if let Err(error) = self.root.remove(&path).await {
+                tracing::warn!(%path, %error, "a file that nobody needs stays");
+            }
+        }
+    }
+
+    async fn place_all(
+        &self,
+        table: &TableName,
+        folder: &Url,
+        run: &RunId,
+        files: Vec<DataFile>,
+    ) -> Result<Vec<DataFile>> {
         let at_once = if self.is_local() { LOCAL_AT_ONCE } else { UPLOADS_AT_ONCE };
         let placed: Vec<DataFile> = futures::stream::iter(files.into_iter().enumerate())
             .map(|(part, file)| {
                 let name = place_name(run, part, &file);
-                self.place_one(table, &folder, name, file)
+                self.place_one(table, folder, name, file)
             })
             .buffered(at_once)
             .try_collect()

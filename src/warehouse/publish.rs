@@ -16,6 +16,7 @@ use super::{
     generation::Written,
     reconcile::Outcome,
     root::{Created, child},
+    verdict::Verdict,
 };
 use crate::{
     config::Format,
@@ -110,11 +111,17 @@ impl Warehouse {
         self.step("intent_written")?;
         let state = intent.record.previous;
         if let Err(stopped) = self.commit_tables(&intent, changes).await? {
-            return Err(self.take_back(&intent, stopped).await?);
+            // Another start may have seen a commit whose reply we lost, and go forward.
+            match self.decide(&intent, Verdict::Back).await {
+                Ok(Verdict::Forward) => {}
+                Ok(Verdict::Back) => return Err(self.take_back(&intent, stopped).await?),
+                Err(error) => return Err(stopped.told(state).because(error).hint(UNDONE_LATER)),
+            }
         }
         self.step("tables_committed")?;
         self.create_generation(&intent, state).await?;
         self.step("generation_written")?;
+        self.forget_verdict(&intent).await?;
         self.remove_intent(&intent.record.run).await?;
         self.step("intent_removed")?;
         self.tidy(&intent).await;
@@ -212,8 +219,15 @@ impl Warehouse {
                     Some(version) => keeper.author(&change.table, version).await?,
                     None => None,
                 };
-                let told = foreign_commit(&change.table, base, expected, previous);
-                return Err(author.map_or(told, |run| unsettled(&change.table, &run, previous)));
+                let Some(run) = author else {
+                    return Err(foreign_commit(&change.table, base, expected, previous));
+                };
+                if !self.is_abandoned(&run).await? {
+                    return Err(unsettled(&change.table, &run, previous));
+                }
+                // A commit of a run that was settled as dead, woke, and died before it noticed.
+                self.restore_over(&run, &change.table, (format, base), published).await?;
+                return Box::pin(self.plan_table(change, format, expected, previous)).await;
             }
         }
         let after = apply::after(before.as_ref(), change)?;
@@ -269,31 +283,15 @@ impl Warehouse {
     /// Undoes what was committed before `stopped`, and words the error for the caller. An error of
     /// this function itself is the observer's.
     async fn take_back(&self, intent: &Intent, stopped: Stopped) -> Result<Error> {
-        let state = unchanged(intent.record.previous);
         let conflict = matches!(stopped, Stopped::Conflict { .. });
-        let told = match stopped {
-            Stopped::Conflict { table, found } => {
-                let found =
-                    found.map_or("no version".to_owned(), |found| format!("version {found}"));
-                Error::new(
-                    ErrorKind::Conflict,
-                    format!(
-                        "another writer changed `{table}` while this run published; \
-                         nothing of this run is visible"
-                    ),
-                )
-                .because(format!("`{table}` now has {found}, committed by somebody else"))
-            }
-            Stopped::Failed { table, error } => {
-                error.context(format!("`{table}` could not be committed; {state}"))
-            }
-        };
+        let told = stopped.told(intent.record.previous);
         match self.go_back(intent).await {
             Ok(left) => {
                 // After a failure a late reply may still bring the commit: the intent stays, and
                 // the next start looks again.
                 if conflict {
                     self.remove_intent(&intent.record.run).await?;
+                    self.forget_verdict(intent).await?;
                 }
                 Ok(left.iter().fold(told, |told, table| {
                     told.because(format!("`{table}` was changed on top by another writer"))
@@ -303,45 +301,46 @@ impl Warehouse {
             Err(Undoing::Failed(error)) => Ok(told
                 .because("readers of single tables may see part of this run until it is undone")
                 .because(error)
-                .hint("run again: the next start undoes what is left")),
+                .hint(UNDONE_LATER)),
         }
     }
 
     async fn create_generation(&self, intent: &Intent, state: Option<Generation>) -> Result<()> {
         let number = intent.record.generation;
-        let fenced = self.read_intent(&intent.record.run).await?.is_none();
-        let other = if fenced {
+        let failed = |error: Error| {
+            error
+                .context(format!("generation {number} could not be written; {}", unchanged(state)))
+                .hint("run again: the next start finishes or undoes this")
+        };
+        let verdict = self.decide(intent, Verdict::Forward).await.map_err(failed)?;
+        self.step("decided")?;
+        // Who settled this publish before us has removed the intent.
+        let is_settled = self.read_intent(&intent.record.run).await?.is_none();
+        let other = if verdict == Verdict::Back || is_settled {
+            let there = self.generation(number).await?;
+            if there.is_some_and(|there| there.commit == intent.record.commit) {
+                return Ok(());
+            }
             "a start that took this run for dead".to_owned()
         } else {
-            let written = self.write_generation(&intent.record).await.map_err(|error| {
-                error
-                    .context(format!(
-                        "generation {number} could not be written; {}",
-                        unchanged(state)
-                    ))
-                    .hint("run again: all tables are committed, and the next start finishes this")
-            })?;
-            match written {
+            match self.write_generation(&intent.record).await.map_err(failed)? {
                 Written::Ours => return Ok(()),
                 Written::Taken(run) => format!("run `{run}`"),
             }
         };
         let lost = Error::new(
             ErrorKind::Conflict,
-            format!(
-                "another run published generation {number} first; nothing of this run is visible"
-            ),
+            "another run was faster; nothing of this run is visible".to_owned(),
         )
-        .because(format!("{other} was faster"));
+        .because(format!("{other} settled generation {number} while this one published"));
         match self.go_back(intent).await {
             Ok(_) => {
                 self.remove_intent(&intent.record.run).await?;
+                self.forget_verdict(intent).await?;
                 Err(lost)
             }
             Err(Undoing::Stopped(error)) => Err(error),
-            Err(Undoing::Failed(error)) => {
-                Err(lost.because(error).hint("run again: the next start undoes what is left"))
-            }
+            Err(Undoing::Failed(error)) => Err(lost.because(error).hint(UNDONE_LATER)),
         }
     }
 
@@ -395,6 +394,31 @@ impl Warehouse {
 enum Stopped {
     Conflict { table: TableName, found: Option<Version> },
     Failed { table: TableName, error: Error },
+}
+
+const UNDONE_LATER: &str = "run again: the next start undoes what is left";
+
+impl Stopped {
+    /// As an error, where readers of generations see `state`.
+    fn told(self, state: Option<Generation>) -> Error {
+        match self {
+            Self::Conflict { table, found } => {
+                let found =
+                    found.map_or("no version".to_owned(), |found| format!("version {found}"));
+                Error::new(
+                    ErrorKind::Conflict,
+                    format!(
+                        "another writer changed `{table}` while this run published; \
+                         nothing of this run is visible"
+                    ),
+                )
+                .because(format!("`{table}` now has {found}, committed by somebody else"))
+            }
+            Self::Failed { table, error } => {
+                error.context(format!("`{table}` could not be committed; {}", unchanged(state)))
+            }
+        }
+    }
 }
 
 /// Why undoing ended early.

@@ -11,8 +11,10 @@ use super::{
     durable::sweep,
     generation::Written,
     publish::{Intent, TABLES_AT_ONCE, Undoing},
+    verdict::Verdict,
 };
 use crate::{
+    config::Format,
     error::{Error, ErrorKind, Result},
     types::{Generation, PipelineName, RunId, TableFiles, TableName},
 };
@@ -110,6 +112,7 @@ impl Warehouse {
         self.sweep_after(intent).await?;
         self.remove_intent(&record.run).await?;
         self.step("intent_removed")?;
+        self.forget_verdict(intent).await?;
         if outcome == Outcome::Forward(record.generation) {
             self.tidy(intent).await;
         }
@@ -121,7 +124,9 @@ impl Warehouse {
             intent.bases.keys().map(|table| self.table_state(intent, table)).collect();
         let states: Vec<_> =
             futures::stream::iter(looks).buffered(TABLES_AT_ONCE).try_collect().await?;
-        if states.contains(&TableState::Before) {
+        let is_whole = !states.contains(&TableState::Before);
+        let wanted = if is_whole { Verdict::Forward } else { Verdict::Back };
+        if self.decide(intent, wanted).await? == Verdict::Back {
             return self.back(intent).await;
         }
         match self.write_generation(&intent.record).await? {
@@ -191,14 +196,33 @@ impl Warehouse {
         }
     }
 
-    /// Commits the files from before the run on top of the run's version. A table that was not
-    /// there before becomes one without rows. Whether it came to be so.
+    /// Commits the files from before the run on top of the run's version. Whether it came to be so.
     async fn restore(&self, intent: &Intent, table: &TableName) -> Result<bool> {
         let (base, pinned) = intent.of(table)?;
-        let keeper = self.table_format(pinned.format);
-        let before = match self.files_at(intent, table, base).await? {
-            Some(before) => before,
-            None => TableFiles::empty(keeper.files(table, pinned.version).await?.schema),
+        let before = self.files_at(intent, table, base).await?;
+        let over = (pinned.format, Some(pinned.version));
+        self.restore_over(&intent.record.run, table, over, before).await
+    }
+
+    /// Whether `run` has neither an intent nor a generation, so that nothing it committed counts.
+    pub(super) async fn is_abandoned(&self, run: &RunId) -> Result<bool> {
+        Ok(self.read_intent(run).await?.is_none() && self.generation_of(run).await?.is_none())
+    }
+
+    /// Takes back what `run` committed: `before` on top of a version. A table that was not there
+    /// before becomes one without rows. Whether it came to be so.
+    pub(super) async fn restore_over(
+        &self,
+        run: &RunId,
+        table: &TableName,
+        (format, over): (Format, Option<Version>),
+        before: Option<TableFiles>,
+    ) -> Result<bool> {
+        let keeper = self.table_format(format);
+        let before = match (before, over) {
+            (Some(before), _) => before,
+            (None, Some(version)) => TableFiles::empty(keeper.files(table, version).await?.schema),
+            (None, None) => return Ok(true),
         };
         let change = TableChange {
             table: table.clone(),
@@ -207,9 +231,9 @@ impl Warehouse {
             keep: Keep::Nothing,
             cause: Cause::Undo,
             source: None,
-            run: intent.record.run.clone(),
+            run: run.clone(),
         };
-        match keeper.commit(&change, Some(pinned.version)).await {
+        match keeper.commit(&change, over).await {
             Ok(Commit::Published(_) | Commit::AlreadyPublished(_)) => Ok(true),
             Ok(Commit::Conflict { .. }) => Ok(false),
             Err(error) => Err(error
@@ -221,8 +245,9 @@ impl Warehouse {
     /// Removes litter of writes that the crash interrupted, on this machine.
     async fn sweep_after(&self, intent: &Intent) -> Result<()> {
         let Some(root) = self.local_root() else { return Ok(()) };
-        let mut folders =
-            vec![root.join("_longshore/generations"), root.join("_longshore/intents")];
+        let mut folders = ["generations", "intents", "verdicts"]
+            .map(|name| root.join("_longshore").join(name))
+            .to_vec();
         for table in intent.bases.keys() {
             let folder = root.join(table.folder());
             folders.extend([folder.join("_delta_log"), folder.join("_manifest"), folder]);

@@ -72,7 +72,7 @@ async fn a_crash_anywhere_leaves_the_old_or_the_new(place: Place, format: Format
     clean.warehouse.clone().with_observer(observer).publish(publication).await.unwrap();
     let steps = steps.lock().unwrap().clone();
     assert_eq!(clean.pinned().await, new());
-    assert_eq!(steps.len(), 7, "{steps:?}");
+    assert_eq!(steps.len(), 8, "{steps:?}");
 
     for step in steps {
         let (site, publication) = site(place, format).await;
@@ -85,7 +85,8 @@ async fn a_crash_anywhere_leaves_the_old_or_the_new(place: Place, format: Format
 
         let settled = settle(&site, &step).await;
         let visible = site.pinned().await;
-        let forward = written || step == "tables_committed" || settled_forward(&settled);
+        let forward =
+            written || step == "tables_committed" || step == "decided" || settled_forward(&settled);
         assert_eq!(visible, if forward { new() } else { old() }, "{step}: {settled:?}");
         assert_eq!(newest(&site).await, visible, "{step}: single tables agree");
         assert_eq!(site.warehouse.reconcile().await.unwrap(), [], "{step}");

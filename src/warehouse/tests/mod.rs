@@ -21,6 +21,7 @@ mod crash;
 mod exam;
 mod faults;
 mod foreign;
+mod frozen;
 mod publishing;
 mod rollback;
 mod site;
