@@ -258,7 +258,7 @@ mod tests {
             connection: "shop".into(),
             source: format!("public.{table}"),
             kind: TableKind::Table,
-            mode: "upsert".into(),
+            mode: if table == "orders" { "upsert" } else { "replace" }.into(),
             key: vec!["id".into()],
             estimated_rows: rows,
             estimated_bytes: rows.map(|rows| rows * 80),
@@ -353,8 +353,9 @@ mod tests {
         extract from shop: PostgreSQL 17.2, standby
         table               source                kind   mode     columns  about rows  about bytes  audits
         ──────────────────  ────────────────────  ─────  ───────  ───────  ──────────  ───────────  ──────
-        shop.orders         public.orders         table  replace        3   1,200,000     91.6 MiB       2
+        shop.orders         public.orders         table  upsert         3   1,200,000     91.6 MiB       2
         shop.recent_orders  public.recent_orders  table  replace        3           ?            ?       2
+          shop.orders: replaces rows of the same id
           shop.orders: only rows where placed_at >= '2024-01-01'
           shop.orders.email: text → text; a note on masked columns
           shop.recent_orders.email: text → text; a note on masked columns

@@ -3,6 +3,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    path::Path,
     time::Duration,
 };
 
@@ -38,8 +39,9 @@ fn live_files(workspace: &Workspace, format: &str, table: &str) -> BTreeSet<Stri
         return listed_files(workspace, table).iter().map(|path| name(path)).collect();
     }
     let folder = format!("warehouse/shop/{table}/_delta_log");
+    let is_json = |file: &str| Path::new(file).extension().is_some_and(|end| end == "json");
     let mut files = BTreeSet::new();
-    let logs = workspace.files(&folder).into_iter().filter(|file| file.ends_with(".json"));
+    let logs = workspace.files(&folder).into_iter().filter(|file| is_json(file));
     for line in logs.flat_map(|log| {
         let text = workspace.read(format!("{folder}/{log}"));
         text.lines().map(str::to_owned).collect::<Vec<_>>()

@@ -187,6 +187,7 @@ fn later_modes_say_what_to_use_now() {
     --> pipelines/nightly.yml:4:30: the key names `id` twice
     |      - {table: a, key: [id, id]}
     |                             ^
+    hint: mend the file, then `longshore check`
     ");
     insta::assert_snapshot!(failure(extracting("      - {table: orders, mode: repalce}\n")), @"
     config: `pipelines/nightly.yml` is not valid; nothing was run
