@@ -222,6 +222,9 @@ impl Engine {
         if by == JoinBy::Sort {
             // With one partition, no other join than the one by hash is ever planned.
             config = config.with_target_partitions(self.threads().max(2));
+            // Each partition sorts both sides at once, and each sort sets that much aside.
+            let share = self.memory().as_usize() / (16 * self.threads().max(2));
+            config = config.with_sort_spill_reservation_bytes(share.min(10 << 20));
         }
         let options = &mut config.options_mut().optimizer;
         options.join_reordering = false;

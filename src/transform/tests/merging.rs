@@ -113,10 +113,10 @@ async fn a_column_may_have_any_name() {
 
 #[tokio::test]
 async fn keys_that_do_not_fit_in_memory_are_sorted() {
-    let mut space = Workspace::with_memory(ByteSize::mib(32));
-    let made = "select cast(i as varchar) || repeat('x', 100) as k, i from generate_series(1, 300000) as t(i)";
+    let mut space = Workspace::with_memory(ByteSize::mib(64));
+    let made = "select cast(i as varchar) || repeat('x', 100) as k, i from generate_series(1, 600000) as t(i)";
     space.table("s.old", made).await;
-    space.table("s.new", &made.replace("300000", "299999")).await;
+    space.table("s.new", &made.replace("600000", "599999")).await;
     let name = TableName::new("s", "t");
     let key = ["k".to_owned()];
     let new = KeyedRows { table: &name, key: &key, files: table(&space, "new") };
@@ -125,7 +125,7 @@ async fn keys_that_do_not_fit_in_memory_are_sorted() {
     assert_eq!(refused.unwrap_err().kind(), ErrorKind::Memory);
     let old = table(&space, "old");
     let found = space.engine.matches(&new, old, JoinBy::Sort).await.unwrap();
-    assert_eq!(found.into_iter().collect::<Vec<_>>(), [(0, 299_999)]);
+    assert_eq!(found.into_iter().collect::<Vec<_>>(), [(0, 599_999)]);
     let streams = space.engine.unmatched(&new, old, JoinBy::Sort, &old.schema).await.unwrap();
     assert_eq!(rows(streams, &old.schema).await.len(), 1);
 }
